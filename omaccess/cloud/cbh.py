@@ -1,0 +1,133 @@
+"""O&M links from Cloud Bastion Host (CBH).
+
+Talks to `GET /v2/{project_id}/cbs/instance/get-om-url`. Its verdict is the field `state` of a 200 answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any
+
+from omaccess.cloud.envelopes import hide, read_error, read_json, request_id_of
+from omaccess.cloud.errors import (
+    CloudConnectionFailed,
+    CloudUnavailable,
+    LoginOriginNotAllowed,
+    OmUrlRefused,
+    TokenRejected,
+    UnreadableAnswer,
+    UnusableLoginUrl,
+    clean_text,
+)
+from omaccess.cloud.http import Answer, CloudTransport, path_segment
+from omaccess.cloud.login_url import check_login_url
+from omaccess.cloud.refusals import refusal
+from omaccess.cloud.retries import is_gateway_trouble, with_one_more_try
+from omaccess.cloud.types import Deadline, OmUrl, OmUrlState
+
+_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
+_RAW_STATE_LENGTH = 64
+
+
+class CbhClient:
+    """One regional CBH endpoint."""
+
+    def __init__(self, transport: CloudTransport, endpoint: str) -> None:
+        self._transport = transport
+        self._endpoint = endpoint
+
+    def om_url(
+        self,
+        *,
+        token: str,
+        project_id: str,
+        server_id: str,
+        ip_address: str,
+        host_account_name: str,
+        link_origins: Collection[str],
+        allow_http_loopback: bool,
+        deadline: Deadline,
+    ) -> OmUrl:
+        """Ask the bastion for the link that opens one host as one account.
+
+        Address and account name go out exactly as given, percent-encoded. One more try in total is made for
+        connection faults, 502, 503 and 504, and for 429 if the wait fits in the deadline; of two links only
+        the later could be handed out, and here the first never arrived. A 401 is not repeated here: whoever
+        holds the token cache has to get a fresh one first.
+
+        Args:
+            server_id: the id of the CBH instance's own server, not of the host to reach.
+            link_origins: canonical origins that the link may lead to; none allows none.
+            allow_http_loopback: accept an http link to loopback (the sandbox).
+
+        Raises:
+            OmUrlRefused: status 200 with a state other than SUCCESS; its `state` says which.
+            UnusableLoginUrl, LoginOriginNotAllowed: SUCCESS, with a link that no browser may be sent to.
+            UnreadableAnswer: no JSON, no state, cut short, too large.
+            TokenRejected: 401; PermissionMissing and other CloudForbidden: 403.
+            InstanceNotFound, ProjectNotFound, EndpointWrong, other CloudRequestRefused: 400, 404 …
+            CloudUnavailable: no answer in time, a server's error, throttled.
+            EndpointNotAllowed: nothing was sent.
+        Source: CBH API reference, "Obtaining an O&M URL" (ShowOmUrl).
+        """
+        if not _VISIBLE_ASCII.fullmatch(token):
+            raise TokenRejected(service="cbh", description="The token holds characters that cannot be sent.")
+
+        def ask() -> Answer:
+            answer = self._transport.request(
+                "GET",
+                self._endpoint,
+                f"/v2/{path_segment(project_id)}/cbs/instance/get-om-url",
+                query=[
+                    ("host_account_name", host_account_name),
+                    ("ip_address", ip_address),
+                    ("server_id", server_id),
+                ],
+                headers={"X-Auth-Token": token},
+                deadline=deadline,
+                service="cbh",
+            )
+            if answer.status != 200:
+                raise refusal("cbh", answer, read_error(answer.body, secrets=(token,)))
+            return answer
+
+        answer = with_one_more_try(ask, deadline=deadline, may_repeat=_may_repeat)
+        return _read_link(answer, token, link_origins, allow_http_loopback)
+
+
+def _may_repeat(error: CloudUnavailable) -> bool:
+    # The request only reads: nothing is spoilt if the first one arrived after all.
+    return isinstance(error, CloudConnectionFailed) or is_gateway_trouble(error)
+
+
+def _read_link(answer: Answer, token: str, link_origins: Collection[str], allow_http_loopback: bool) -> OmUrl:
+    """Decide a 200 answer: only SUCCESS with a usable link is one; nothing else of it is believed."""
+    facts: dict[str, Any] = {"service": "cbh", "status": 200, "request_id": request_id_of(answer.headers)}
+    try:
+        body = read_json(answer.body)
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise UnreadableAnswer(problem="not_json", **facts)
+    facts["request_id"] = request_id_of(answer.headers, body)
+    link = body.get("login_url")
+    secrets = (token, link) if isinstance(link, str) else (token,)
+    raw_state = body.get("state")
+    try:
+        state = OmUrlState.parse(raw_state)
+    except ValueError:
+        state = None
+    if state is None:
+        raise UnreadableAnswer(problem="no_state", **facts)
+    state_text = clean_text(hide(str(raw_state), secrets), _RAW_STATE_LENGTH)
+    if state is not OmUrlState.SUCCESS:
+        description = body.get("description")
+        facts["description"] = hide(description, secrets) if isinstance(description, str) else ""
+        raise OmUrlRefused(state=state, raw_state=state_text, **facts)
+    try:
+        origin = check_login_url(link, link_origins=link_origins, allow_http_loopback=allow_http_loopback)
+    except (UnusableLoginUrl, LoginOriginNotAllowed) as error:
+        error.status, error.request_id = 200, clean_text(facts["request_id"], 128)
+        raise
+    return OmUrl(value=str(link), origin=origin, request_id=facts["request_id"], upstream_state=state_text)

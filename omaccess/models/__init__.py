@@ -1,0 +1,23 @@
+from omaccess.models.access import Grant, GrantAccount, GrantLabel
+from omaccess.models.audit import AuditEvent, AuditHead
+from omaccess.models.credentials import IamCredential, IamUserLease
+from omaccess.models.inventory import BastionInstance, Host, HostAccount, Label, LoginAddress
+from omaccess.models.launches import Launch, LaunchAllowance, LaunchState
+
+__all__ = [
+    "AuditEvent",
+    "AuditHead",
+    "BastionInstance",
+    "Grant",
+    "GrantAccount",
+    "GrantLabel",
+    "Host",
+    "HostAccount",
+    "IamCredential",
+    "IamUserLease",
+    "Label",
+    "Launch",
+    "LaunchAllowance",
+    "LaunchState",
+    "LoginAddress",
+]

@@ -1,0 +1,151 @@
+"""Who may open what, decided for one person and one account at one moment.
+
+`decide` is the one function; `HostAccount.objects.openable_by` says the same in SQL for lists, and a property test
+holds them together. Roles and superusers open nothing: only grants do.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from accounts.models import User
+from omaccess.causes import Cause
+from omaccess.models import Grant, HostAccount
+from omaccess.models.access import GrantQuerySet
+from omaccess.ticket_pattern import MAX_TICKET, is_ticket_ok
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`cause` is None when the account may be opened now, if need be with a reason or a ticket.
+
+    `in_force` are the grants that reach the account now; `is_listed` is what lists show (design: a grant is in force
+    and everything is enabled), even when each of those grants asks for a second factor.
+    """
+
+    cause: Cause | None
+    in_force: tuple[Grant, ...] = ()
+    is_visible: bool = False
+    is_listed: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        return self.cause is None
+
+    @property
+    def usable(self) -> tuple[Grant, ...]:
+        """The grants that can allow it today: second factors do not exist yet."""
+        return tuple(grant for grant in self.in_force if not grant.is_step_up_required)
+
+    @property
+    def asks_reason(self) -> bool:
+        return self.is_open and all(grant.is_reason_required for grant in self.usable)
+
+    @property
+    def asks_ticket(self) -> bool:
+        return self.is_open and all(grant.ticket_pattern for grant in self.usable)
+
+    @property
+    def valid_until(self) -> dt.datetime | None:
+        """When the last of the usable grants ends; None for never."""
+        ends = [grant.valid_until for grant in self.usable]
+        return None if None in ends else max((end for end in ends if end), default=None)
+
+    def grant_for(self, *, reason: str, ticket: str) -> Grant | None:
+        """The grant that allows it with these answers, the least demanding first; None when none does."""
+        fitting = [grant for grant in self.usable if not problems_with(grant, reason=reason, ticket=ticket)]
+        return min(
+            fitting,
+            key=lambda grant: (grant.is_reason_required, bool(grant.ticket_pattern), grant.pk),
+            default=None,
+        )
+
+
+def decide(account: HostAccount, *, user: User, at: dt.datetime) -> Decision:
+    """The decision for one account, from rows read now. Costs three queries, whatever the size of the inventory."""
+    return decide_many([account], user=user, at=at)[account.pk]
+
+
+def decide_many(accounts: Sequence[HostAccount], *, user: User, at: dt.datetime) -> dict[int, Decision]:
+    """Decisions by account id. The accounts' hosts and instances should be loaded (`select_related`)."""
+    host_ids = {account.host_id for account in accounts}
+    grants = _loaded(Grant.objects.of(user).visible(at), host_ids) if user.is_active else []
+    return {
+        account.pk: _decide(account, [grant for grant in grants if reaches(grant, account)], user, at)
+        for account in accounts
+    }
+
+
+def _loaded(grants: GrantQuerySet, host_ids: set[int]) -> list[Grant]:
+    if len(host_ids) == 1:
+        grants = grants.for_host(next(iter(host_ids)))
+    return list(
+        grants.distinct()
+        .order_by("pk")
+        .select_related("user", "group", "host")
+        .prefetch_related("label_clauses", "account_names")
+    )
+
+
+def _decide(account: HostAccount, grants: list[Grant], user: User, at: dt.datetime) -> Decision:
+    if not user.is_active:
+        return Decision(Cause.PERSON_DISABLED)
+    if not grants:
+        return Decision(Cause.NO_GRANT)
+    in_force = tuple(grant for grant in grants if is_in_force(grant, at))
+    disabled = _disabled(account)
+    cause = disabled or _not_in_force(grants, in_force, at)
+    if cause is None and all(grant.is_step_up_required for grant in in_force):
+        cause = Cause.STEP_UP_NEEDED
+    return Decision(cause, in_force, is_visible=True, is_listed=bool(in_force) and disabled is None)
+
+
+def _disabled(account: HostAccount) -> Cause | None:
+    if not account.host.instance.is_enabled:
+        return Cause.INSTANCE_DISABLED
+    if not account.host.is_enabled:
+        return Cause.HOST_DISABLED
+    if not account.is_enabled:
+        return Cause.ACCOUNT_DISABLED
+    return None
+
+
+def _not_in_force(grants: Iterable[Grant], in_force: Sequence[Grant], at: dt.datetime) -> Cause | None:
+    """Why none is in force; the kindest explanation first: it begins soon, it ended, it was revoked."""
+    if in_force:
+        return None
+    if any(grant.revoked_at is None and grant.valid_from > at for grant in grants):
+        return Cause.GRANT_NOT_YET
+    if any(grant.revoked_at is None for grant in grants):
+        return Cause.GRANT_ENDED
+    return Cause.GRANT_REVOKED
+
+
+def is_in_force(grant: Grant, at: dt.datetime) -> bool:
+    return grant.revoked_at is None and grant.valid_from <= at and (grant.valid_until is None or grant.valid_until > at)
+
+
+def reaches(grant: Grant, account: HostAccount) -> bool:
+    """Does the grant's target and its account names cover this account? Time and subject are not asked."""
+    names = {row.name for row in grant.account_names.all()}
+    if not grant.every_account and account.name not in names:
+        return False
+    if grant.target == Grant.Target.HOST:
+        return grant.host_id == account.host_id
+    if grant.target == Grant.Target.LABELS:
+        labels = {(label.key, label.value) for label in account.host.labels.all()}
+        clauses = {(clause.key, clause.value) for clause in grant.label_clauses.all()}
+        return bool(clauses) and clauses <= labels
+    return grant.target == Grant.Target.ALL
+
+
+def problems_with(grant: Grant, *, reason: str, ticket: str) -> set[str]:
+    """The fields whose answers this grant does not accept."""
+    problems = set()
+    if grant.is_reason_required and not reason.strip():
+        problems.add("reason")
+    if len(ticket) > MAX_TICKET or not is_ticket_ok(grant.ticket_pattern, ticket):
+        problems.add("ticket")
+    return problems

@@ -1,0 +1,42 @@
+"""The one reader of environment variables.
+
+Every variable may also be given as ``NAME_FILE``, the path of a file that holds the value (container secrets).
+``ENV_FILE`` names a file of ``NAME=value`` lines that is read first; what the process already has wins.
+"""
+
+import os
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+from environs import EnvError, FileAwareEnv
+
+env = FileAwareEnv(eager=True)
+
+
+def read_env_file() -> None:
+    """Read the file that ``ENV_FILE`` names, if it names one.
+
+    Raises: ImproperlyConfigured when the file is not there; a silent default would hide a wrong deployment.
+    """
+    path = os.environ.get("ENV_FILE", "")
+    if not path:
+        return
+    if not Path(path).is_file():
+        raise ImproperlyConfigured(f"ENV_FILE names {path}, which is not a file.")
+    env.read_env(path, recurse=False)
+
+
+def required(name: str, *, why: str) -> str:
+    """A value without a default. A missing one stops the start and names itself.
+
+    Raises: ImproperlyConfigured.
+    """
+    try:
+        value: str = env.str(name)
+    except EnvError:
+        value = ""
+    if not value:
+        raise ImproperlyConfigured(
+            f"{name} (or {name}_FILE) is not set. {why} See deploy/env.example; `make demo` makes its own."
+        )
+    return value

@@ -1,0 +1,84 @@
+"""Middleware: who is asking (request id, client address), for logs and the audit."""
+
+import ipaddress
+import re
+import uuid
+from collections.abc import Callable
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_FORWARDED = (
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_PORT",
+)
+
+
+class ClientAddressMiddleware:
+    """Settles `REMOTE_ADDR` once: the nearest address in the chain that is not one of our proxies.
+
+    Forwarding headers count only when the peer is in TRUSTED_PROXIES; from anyone else they are dropped, so that
+    nothing further in (HTTPS detection, rate limits, audit) can be told a lie by a client.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        peer = request.META.get("REMOTE_ADDR", "")
+        if _is_trusted(peer):
+            chain = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+            request.META["REMOTE_ADDR"] = _client(chain, peer)
+            if request.META.get("HTTP_X_REQUEST_ID"):
+                request_id = request.META["HTTP_X_REQUEST_ID"]
+                if _REQUEST_ID.fullmatch(request_id):
+                    request.META["sallyport.request_id"] = request_id
+                    structlog.contextvars.bind_contextvars(request_id=request_id)
+        else:
+            for name in _FORWARDED:
+                request.META.pop(name, None)
+        return self.get_response(request)
+
+
+class RequestContextMiddleware:
+    """Gives every request an id: in each log line, in the audit, in the answer's X-Request-Id."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.META["sallyport.request_id"] = uuid.uuid4().hex
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request.META["sallyport.request_id"])
+        response = self.get_response(request)
+        response["X-Request-Id"] = request.META["sallyport.request_id"]
+        return response
+
+
+def _is_trusted(peer: str) -> bool:
+    if not peer:
+        return bool(settings.TRUST_UNIX_PEERS)
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    return any(address in network for network in settings.TRUSTED_PROXIES)
+
+
+def _client(chain: list[str], peer: str) -> str:
+    """Walk from the nearest hop outwards; stop at the first that is not ours or is no address."""
+    client = peer
+    for part in reversed(chain):
+        try:
+            client = str(ipaddress.ip_address(part.strip("[]")))
+        except ValueError:
+            break
+        if not _is_trusted(client):
+            break
+    return client
