@@ -73,7 +73,6 @@ class Cause(StrEnum):
     BUSY = "busy"
     OUT_OF_ATTEMPTS = "out_of_attempts"
     ABANDONED = "abandoned"
-    PORTAL_ERROR = "portal_error"
 
 
 _STATES: dict[OmUrlState, Cause] = {

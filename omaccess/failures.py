@@ -515,14 +515,6 @@ CATALOGUE: dict[Cause, Failure] = {
         whose_move=Mover.YOU,
         retry=Retry.NOW,
     ),
-    Cause.PORTAL_ERROR: Failure(
-        title=_("The portal made a mistake"),
-        what=_("An error inside the portal ended this launch."),
-        user=_ASK_ADMIN,
-        admin=_("The log has the error under the request id of this launch."),
-        whose_move=Mover.PORTAL_ADMIN,
-        retry=Retry.SOON,
-    ),
 }
 
 
@@ -551,7 +543,8 @@ def explain(cause: Cause | str, *, launch: Launch | None = None, account: HostAc
     """
     cause = Cause(cause)
     failure = CATALOGUE[cause]
-    account = account or (launch.account if launch else None)
+    if account is None and launch is not None and launch.account_id:
+        account = launch.account
     host = account.host if account else None
     support = settings.SUPPORT_CONTACT or gettext("a portal admin")
     owner = (host.owner if host else "") or gettext("the host's owner")
