@@ -39,13 +39,16 @@ def start_wire() -> Iterator[StartWire]:
 
 
 @pytest.fixture
-def make_transport() -> Iterator[MakeTransport]:
-    """A transport that may speak http to loopback, and https to 127.0.0.1 on the ports of `wires`."""
+def make_transport(authority: Authority) -> Iterator[MakeTransport]:
+    """A transport that may speak http to loopback and https to `wires`, and trusts the test's authority only.
+
+    `ca_bundle=None` makes it trust the public authorities instead, as in production.
+    """
     with ExitStack() as stack:
 
         def make(*wires: Wire, **options: Any) -> CloudTransport:
             rules = EndpointRules([wire.url for wire in wires], allow_http_loopback=True)
-            transport = CloudTransport(rules, **options)
+            transport = CloudTransport(rules, **{"ca_bundle": str(authority.bundle), **options})
             stack.callback(transport.close)
             return transport
 
