@@ -199,7 +199,8 @@ def _acquire(row: Any, holder: str, deadline: Deadline, *, is_forced: bool) -> b
     """
     free = Q(holder="") | Q(holder_expires_at__lte=Now())
     unblocked = Q(blocked_until=None) | Q(blocked_until__lte=Now())
-    rows = IamUserLease.objects.filter(free, unblocked, pk=row.pk)
+    # Unless somebody finished an exchange since we read the row: then its result is to be looked at first.
+    rows = IamUserLease.objects.filter(free, unblocked, pk=row.pk, outcome=row.outcome)
     values: dict[str, Any] = {}
     if is_forced:
         rows = rows.filter(Q(forced_at=None) | Q(forced_at__lte=_from_now(-FORCED_PAUSE)))

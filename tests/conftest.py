@@ -22,6 +22,8 @@ from omaccess.sandbox.server import SandboxServer
 from omaccess.sandbox.world import World, load_world
 from tests import inventory as inventory_rows
 
+pytest_plugins = ["tests.services"]
+
 WORLD = Path(__file__).parent / "world.toml"
 
 

@@ -157,6 +157,16 @@ def test_a_herd_on_a_cold_cache_makes_one_exchange(committed_inventory: Inventor
     assert len(results) == 6
 
 
+def test_whoever_looked_before_an_exchange_ended_does_not_start_another(
+    inventory: Inventory, sandbox: SandboxServer
+) -> None:
+    credential = IamCredential.objects.get(name="portal")
+    looked_early = tokens._read_lease(credential)
+    token_for(inventory)
+
+    assert not tokens._acquire(looked_early, "late", Deadline.after(10), is_forced=False)
+
+
 def test_those_who_waited_get_the_holders_failure_and_do_not_ask_again(
     committed_inventory: Inventory, sandbox: SandboxServer
 ) -> None:
@@ -375,7 +385,6 @@ class Herd:
         for thread in self._threads:
             thread.start()
         self._started.wait(timeout=10)
-
 
     def results(self) -> list[object]:
         for thread in self._threads:
