@@ -19,9 +19,7 @@ class UserManager(BaseUserManager["User"]):
         """Sign-in names differ by more than upper and lower case, see the constraint."""
         return self.get(username__iexact=username)
 
-    def create_user(
-        self, username: str, password: str | None = None, *, name: str = "", email: str = ""
-    ) -> "User":
+    def create_user(self, username: str, password: str | None = None, *, name: str = "", email: str = "") -> "User":
         """A person without any role. `password=None` makes the account unusable until one is set."""
         user = self.model(username=username, name=name, email=self.normalize_email(email))
         user.set_password(password)
@@ -44,9 +42,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(
         _("active"),
         default=True,
-        help_text=_(
-            "An inactive person cannot sign in and opens nothing. Disable people, never delete them."
-        ),
+        help_text=_("An inactive person cannot sign in and opens nothing. Disable people, never delete them."),
     )
     date_joined = models.DateTimeField(_("since"), default=timezone.now, editable=False)
 

@@ -68,28 +68,36 @@ def audit_is_protected(app_configs: Any, databases: Sequence[str] | None = None,
                             id="omaccess.E005",
                         )
                     )
-                found += _role_warnings(cursor)
+                found += _role_errors(cursor)
         return found
     except DatabaseError as error:
         return [Warning(f"The database could not be asked: {type(error).__name__}", id="omaccess.W001")]
 
 
-def _role_warnings(cursor: Any) -> list[CheckMessage]:
-    """The running role should only SELECT and INSERT on the audit's events."""
+def _role_errors(cursor: Any) -> list[CheckMessage]:
+    """The running role should only SELECT and INSERT events, and SELECT and UPDATE their head."""
     if settings.USE_MIGRATE_ROLE or not settings.REQUIRE_AUDIT_ROLE:
         return []
+    # An owner counts as well: it takes back whatever it gave away, and may switch triggers off.
     cursor.execute(
-        "SELECT privilege FROM unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS privilege "
-        "WHERE has_table_privilege(current_user, %s, privilege)",
-        [triggers.EVENTS],
+        """
+        SELECT privilege || ' on ' || relation FROM (VALUES (%(events)s, 'UPDATE'),
+            (%(events)s, 'DELETE'), (%(events)s, 'TRUNCATE'), (%(events)s, 'TRIGGER'),
+            (%(head)s, 'DELETE'), (%(head)s, 'TRUNCATE'), (%(head)s, 'TRIGGER')) AS rights (relation, privilege)
+        WHERE has_table_privilege(current_user, relation, privilege)
+        UNION ALL
+        SELECT 'take everything (as the owner) on ' || relname FROM pg_class
+        WHERE oid IN (to_regclass(%(events)s), to_regclass(%(head)s)) AND pg_has_role(current_user, relowner, 'MEMBER')
+        """,
+        {"events": triggers.EVENTS, "head": triggers.HEAD},
     )
-    extra = sorted(row[0] for row in cursor.fetchall())
+    extra = [row[0] for row in cursor.fetchall()]
     if not extra:
         return []
     return [
         Error(
-            f"The database role may {', '.join(extra)} on {triggers.EVENTS}. "
-            "Run as a role that may only SELECT and INSERT there; migrate with MIGRATE_DATABASE_URL.",
+            f"The database role may {', '.join(extra)}. Run as a role that may only SELECT and INSERT on "
+            f"{triggers.EVENTS}, and SELECT and UPDATE on {triggers.HEAD}; migrate with MIGRATE_DATABASE_URL.",
             id="omaccess.E006",
         )
     ]

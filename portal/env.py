@@ -10,7 +10,8 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 from environs import EnvError, FileAwareEnv
 
-env = FileAwareEnv(eager=True)
+# Files that hold a secret usually end in a line break, which is no part of it.
+env = FileAwareEnv(eager=True, strip_whitespace=True)
 
 
 def read_env_file() -> None:

@@ -47,13 +47,9 @@ if WEB_THREADS < 2:
 
 _trusted: list[str] = env.list("TRUSTED_PROXIES", [])
 try:
-    TRUSTED_PROXIES = [
-        ipaddress.ip_network(text) for text in _trusted if text != "unix"
-    ]
+    TRUSTED_PROXIES = [ipaddress.ip_network(text) for text in _trusted if text != "unix"]
 except ValueError as error:
-    raise ImproperlyConfigured(
-        f"TRUSTED_PROXIES: {error}. It lists addresses or networks, or unix."
-    ) from None
+    raise ImproperlyConfigured(f"TRUSTED_PROXIES: {error}. It lists addresses or networks, or unix.") from None
 TRUST_UNIX_PEERS = "unix" in _trusted
 
 HTTPS = env.bool("HTTPS", True)
@@ -127,6 +123,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "portal.middleware.SignInMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -247,7 +244,7 @@ WAITING_ATTEMPTS = env.int("WAITING_ATTEMPTS", 10)
 
 # --- background work -----------------------------------------------------------------------------
 
-BROKER_URL = env.str("BROKER_URL", "filesystem://")
+BROKER_URL = env.str("BROKER_URL", "filesystem://localhost")
 CELERY_BROKER_URL = BROKER_URL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -296,10 +293,6 @@ USE_I18N = True
 USE_TZ = True
 TIME_ZONE = env.str("TIME_ZONE", "UTC")
 
-# --- mail ----------------------------------------------------------------------------------------
-
-DEFAULT_FROM_EMAIL = env.str("MAIL_FROM", "sallyport@localhost")
-
 # --- logs ----------------------------------------------------------------------------------------
 
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO").upper()
@@ -334,4 +327,26 @@ UNFOLD = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "omaccess.admin.site.environment_badge",
+    "SITE_SYMBOL": "shield_lock",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": "omaccess.admin.site.favicon"},
+    ],
+    "SIDEBAR": {"navigation": "omaccess.admin.navigation.sidebar"},
+    "BORDER_RADIUS": "6px",
+    # The teal of the staff pages, in the steps that unfold mixes its buttons and links from.
+    "COLORS": {
+        "primary": {
+            "50": "#f0f9f8",
+            "100": "#d9f0ee",
+            "200": "#b4e0dd",
+            "300": "#84cac6",
+            "400": "#4fadaa",
+            "500": "#2f9390",
+            "600": "#0b6b6b",
+            "700": "#085454",
+            "800": "#074646",
+            "900": "#063939",
+            "950": "#032424",
+        },
+    },
 }

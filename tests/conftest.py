@@ -13,6 +13,7 @@ import pytest
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import connections
+from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker
 from werkzeug.serving import make_server
 
@@ -35,6 +36,18 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory, reque
         settings["TEST"]["NAME"] = str(tmp_path_factory.mktemp("db") / "tests.sqlite3")
     else:
         settings["TEST"]["NAME"] = f"sallyport_test_{secrets.token_hex(6)}"
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None, django_db_blocker: DjangoDbBlocker, django_db_modify_db_settings: None
+) -> Iterator[None]:
+    """pytest-django makes only the databases that collected `db` tests ask for; `fresh_db` copies one anyway."""
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default": connections["default"]})
+    yield
+    with django_db_blocker.unblock():
+        teardown_databases(made, verbosity=0)
 
 
 @pytest.fixture(scope="session")

@@ -81,7 +81,8 @@ class HostFactory(DjangoModelFactory[Host]):
 
     instance = factory.SubFactory(BastionInstanceFactory)
     name = factory.Sequence(lambda number: f"host-{number}")
-    address = factory.Sequence(lambda number: f"10.{number // 65536 % 256}.{number // 256 % 256}.{number % 256}")
+    # Not in 10.0.0.0/16, where the test world has its hosts.
+    address = factory.Sequence(lambda number: f"10.{100 + number // 65536}.{number // 256 % 256}.{number % 256}")
 
     @factory.post_generation
     def labels(self, create: bool, extracted: dict[str, str] | None, **_kwargs: Any) -> None:

@@ -1,8 +1,9 @@
 """PostgreSQL, Redis and Chromium: which of them answer on this machine, and what becomes of tests that need them.
 
 Tests say what they need by a mark: `redis`, `e2e` (Chromium), `postgresql` for those that bring a database of their
-own there, and `database` for those that run on every supported database. `python -m tests` (what `make test` runs) runs the marked ones on PostgreSQL first, by setting
-`TEST_STAGE=postgresql` and `DATABASE_URL`, then the whole suite on SQLite.
+own there, and `database` for those that run on every supported database. `python -m tests` (what `make test` runs)
+runs the latter on PostgreSQL first, by setting `TEST_STAGE=postgresql` and `DATABASE_URL`, then the whole suite on
+SQLite.
 
 What does not answer makes its tests skip with the reason, or fail with it when REQUIRE_SERVICES=1. Nothing that
 belongs to somebody is touched: databases have random names, keys in Redis a random prefix.
@@ -41,7 +42,7 @@ class Service:
 
     @property
     def line(self) -> str:
-        return f"{self.name}: {'answers' if self.at else self.why}"
+        return f"{self.name} answers." if self.at else f"{self.why}."
 
 
 @functools.cache

@@ -41,8 +41,13 @@ COVERED = (
 
 def canonical(event: Mapping[str, Any]) -> bytes:
     """The canonical bytes of an event given as a mapping with exactly the keys of COVERED."""
-    plain = {name: _plain(event[name]) for name in COVERED}
-    return json.dumps(plain, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode()
+    plain = {name: event[name] for name in COVERED}
+    plain["at"], plain["id"] = _plain(plain["at"]), _plain(plain["id"])
+    text = _by_code_points(plain)
+    if not text.isascii():
+        # Python sorts by code points, RFC 8785 by UTF-16 units; they differ only above U+FFFF.
+        text = _as_is(_by_utf16_units(plain))
+    return text.encode()
 
 
 def event_hash(previous_hash: str, event: Mapping[str, Any]) -> str:

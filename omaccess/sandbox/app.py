@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 access_log = logging.getLogger("omaccess.sandbox.access")
 
 _LARGEST_HEADERS: Final = 64 * 1024
-_SECRET_HEADERS: Final = frozenset(
-    {"x-auth-token", "x-subject-token", "x-sandbox-token", "authorization", "cookie"}
-)
+_SECRET_HEADERS: Final = frozenset({"x-auth-token", "x-subject-token", "x-sandbox-token", "authorization", "cookie"})
 _DEFAULT_ENVELOPES: Final = {"iam": "keystone", "cbh": "cbh_doc", "om": "gateway"}
 
 Handler = Callable[..., Response]

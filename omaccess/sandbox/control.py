@@ -186,9 +186,7 @@ class ControlInterface:
         if not _is_loopback(urlsplit(f"//{request.host}").hostname or ""):
             return "the control interface is addressed by a loopback address"  # a rebound DNS name otherwise
         names = [name.lower() for name in request.headers.keys()]  # noqa: SIM118 - not a dict
-        if any(name in request.headers for name in _BROWSER_HEADERS) or any(
-            name.startswith("sec-") for name in names
-        ):
+        if any(name in request.headers for name in _BROWSER_HEADERS) or any(name.startswith("sec-") for name in names):
             return "the control interface does not answer browsers"
         given = request.headers.get("X-Sandbox-Token", "").encode("utf-8", "surrogateescape")
         return "" if hmac.compare_digest(given, self._token) else "the control token is missing or wrong"

@@ -113,9 +113,7 @@ class Fault:
             omit_state=table.flag("omit_state", False),
             state_format=table.choice("state_format", STATE_FORMATS, ""),
             description=table.raw("description", UNSET),
-            login_url=table.text("login_url", longest=100_000, empty=True)
-            if table.has("login_url")
-            else None,
+            login_url=table.text("login_url", longest=100_000, empty=True) if table.has("login_url") else None,
         )
         table.finish()
         return fault

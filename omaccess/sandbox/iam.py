@@ -77,9 +77,7 @@ def projects(cloud: Simulation, call: Call) -> Response:
 
 def _matches(facts: Mapping[str, object], query: Mapping[str, str]) -> bool:
     texts = all(query[key] == facts[key] for key in ("name", "domain_id", "parent_id") if key in query)
-    flags = all(
-        (query[key].lower() == "true") is facts[key] for key in ("enabled", "is_domain") if key in query
-    )
+    flags = all((query[key].lower() == "true") is facts[key] for key in ("enabled", "is_domain") if key in query)
     return texts and flags
 
 
@@ -145,9 +143,7 @@ def _password_of(cloud: Simulation, auth: Mapping[str, object]) -> tuple[str, st
     return account_name, user_name, password
 
 
-def _scope_of(
-    cloud: Simulation, auth: Mapping[str, object], account: Account, user: IamUser
-) -> Project | None:
+def _scope_of(cloud: Simulation, auth: Mapping[str, object], account: Account, user: IamUser) -> Project | None:
     """The project asked for; None for an account-wide token. When both scopes are given the project wins."""
     scope = auth.get("scope")
     if scope is None:
@@ -164,9 +160,7 @@ def _scope_of(
     for project in cloud.world.projects_of(account.name):
         if wanted.get(key) == (project.id if key == "id" else project.name):
             if user.projects is not None and project.name not in user.projects:
-                raise _refused(
-                    cloud, 403, "IAM.0002", "You are not authorized to perform the requested action."
-                )
+                raise _refused(cloud, 403, "IAM.0002", "You are not authorized to perform the requested action.")
             return project
     raise _refused(cloud, 404, "IAM.0004", f"Could not find project: {wanted.get(key)}.")
 

@@ -101,6 +101,4 @@ def _page(name: str, status: int, **texts: str) -> Response:
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
     }
-    return Response(
-        html, status=status_line(status), headers=headers, content_type="text/html; charset=utf-8"
-    )
+    return Response(html, status=status_line(status), headers=headers, content_type="text/html; charset=utf-8")

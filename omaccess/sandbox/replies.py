@@ -33,9 +33,7 @@ def gateway_refused(status: int, code: str, message: str) -> Refused:
 
 
 def no_such_api() -> Refused:
-    return gateway_refused(
-        404, "APIGW.0101", "The API does not exist or has not been published in the environment."
-    )
+    return gateway_refused(404, "APIGW.0101", "The API does not exist or has not been published in the environment.")
 
 
 def reason_phrase(status: int) -> str:

@@ -44,9 +44,7 @@ class SandboxServer:
     was, which is how tests take the cloud away and bring it back. Also a context manager.
     """
 
-    def __init__(
-        self, world: World, host: str = "127.0.0.1", port: int = 0, control_token: str | None = None
-    ) -> None:
+    def __init__(self, world: World, host: str = "127.0.0.1", port: int = 0, control_token: str | None = None) -> None:
         """Raises SandboxError unless `host` is `localhost` or a loopback address."""
         self._world = world
         self._host = _loopback(host)

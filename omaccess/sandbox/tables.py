@@ -50,9 +50,7 @@ class Table:
             raise self.fail(key, "is missing")
         return value
 
-    def text(
-        self, key: str, default: str | _Required = REQUIRED, *, longest: int = 255, empty: bool = False
-    ) -> str:
+    def text(self, key: str, default: str | _Required = REQUIRED, *, longest: int = 255, empty: bool = False) -> str:
         """A string of at most `longest` characters; blank only when `empty` allows it."""
         value = self.raw(key, default)
         if not isinstance(value, str):
@@ -95,9 +93,7 @@ class Table:
             raise self.fail(key, f"must be between {least} and {most}")
         return value
 
-    def number(
-        self, key: str, default: float | _Required = REQUIRED, *, least: float = 0, most: float
-    ) -> float:
+    def number(self, key: str, default: float | _Required = REQUIRED, *, least: float = 0, most: float) -> float:
         """A number within the bounds."""
         value = self.raw(key, default)
         if not isinstance(value, int | float) or isinstance(value, bool):

@@ -211,9 +211,7 @@ def _account(table: Table) -> Account:
 def _project(table: Table, accounts: set[str]) -> Project:
     account = _known(table, "account", table.text("account"), accounts)
     name = table.text("name", longest=64)
-    return Project(
-        account=account, name=name, id=_id(table, "id", account, name), enabled=table.flag("enabled", True)
-    )
+    return Project(account=account, name=name, id=_id(table, "id", account, name), enabled=table.flag("enabled", True))
 
 
 def _user(table: Table, accounts: set[str], projects: tuple[Project, ...]) -> IamUser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import string
+from typing import Any
 
 import pytest
 from django.utils.translation import override
@@ -39,7 +40,7 @@ def test_every_state_of_the_bastion_leads_to_an_entry(state: OmUrlState) -> None
 
 
 def _every_error() -> list[Exception]:
-    extra = {
+    extra: dict[str, Any] = {
         "sent": True,
         "problem": "blank",
         "origin": "https://192.0.2.1",

@@ -37,9 +37,7 @@ class Command(BaseCommand):
         port = options["port"] if options["port"] is not None else _port_from_environment()
         token_file: Path | None = options["control_token_file"]
         try:
-            server = SandboxServer(
-                load_world(options["world"]), port=port, control_token=_control_token(token_file)
-            )
+            server = SandboxServer(load_world(options["world"]), port=port, control_token=_control_token(token_file))
         except WorldError as error:
             raise CommandError(str(error)) from error
         # Blocked before any thread starts, so that the signals reach only the wait below.

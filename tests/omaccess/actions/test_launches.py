@@ -80,9 +80,7 @@ def test_the_audit_keeps_who_what_whence_and_a_fingerprint_but_no_link(
     assert result.url.value not in repr(result)
 
 
-def test_a_warm_launch_exchanges_no_second_token(
-    inventory: Inventory, meta_of: MetaOf, sandbox: SandboxServer
-) -> None:
+def test_a_warm_launch_exchanges_no_second_token(inventory: Inventory, meta_of: MetaOf, sandbox: SandboxServer) -> None:
     meta = meta_of(inventory.staff)
 
     for _number in range(3):
@@ -342,9 +340,7 @@ def test_a_ticket_must_match_as_a_whole(inventory: Inventory, meta_of: MetaOf) -
     assert (result.launch.state, result.launch.ticket) == (LaunchState.OPENED, "INC1234")
 
 
-def test_a_second_grant_without_conditions_opens_without_asking(
-    inventory: Inventory, meta_of: MetaOf
-) -> None:
+def test_a_second_grant_without_conditions_opens_without_asking(inventory: Inventory, meta_of: MetaOf) -> None:
     Grant.objects.update(is_reason_required=True)
     GrantFactory(user=inventory.staff, host=inventory.root.host)
 
@@ -404,9 +400,7 @@ MEANWHILE: list[tuple[str, Callable[[Inventory], object], Cause]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("change", "cause"), [row[1:] for row in MEANWHILE], ids=[row[0] for row in MEANWHILE]
-)
+@pytest.mark.parametrize(("change", "cause"), [row[1:] for row in MEANWHILE], ids=[row[0] for row in MEANWHILE])
 def test_a_link_is_dropped_when_while_the_cloud_was_asked(
     committed_inventory: Inventory,
     meta_of: MetaOf,
@@ -429,9 +423,7 @@ def test_a_link_is_dropped_when_while_the_cloud_was_asked(
     assert kinds_of(result.launch) == ["launch:requested", "launch:failed"]
 
 
-def test_a_password_changed_meanwhile_ends_the_session_that_asked(
-    inventory: Inventory, meta_of: MetaOf
-) -> None:
+def test_a_password_changed_meanwhile_ends_the_session_that_asked(inventory: Inventory, meta_of: MetaOf) -> None:
     meta = meta_of(inventory.staff)
     inventory.staff.set_password("another passphrase altogether")
     inventory.staff.save()
@@ -463,9 +455,7 @@ def test_a_repeat_within_three_seconds_goes_to_the_first_launch(
     assert sandbox.control.counters()["cbh.om_url"] == 1
 
 
-def test_a_repeat_later_or_for_another_account_is_a_launch_of_its_own(
-    inventory: Inventory, meta_of: MetaOf
-) -> None:
+def test_a_repeat_later_or_for_another_account_is_a_launch_of_its_own(inventory: Inventory, meta_of: MetaOf) -> None:
     once, meta = uuid.uuid4(), meta_of(inventory.staff)
     first = open_account(inventory.root, inventory.staff, meta, once=once)
     Launch.objects.update(ended_at=timezone.now() - dt.timedelta(seconds=4))
@@ -478,9 +468,7 @@ def test_a_repeat_later_or_for_another_account_is_a_launch_of_its_own(
     assert other.url is not None
 
 
-def test_a_double_click_mints_once(
-    committed_inventory: Inventory, meta_of: MetaOf, sandbox: SandboxServer
-) -> None:
+def test_a_double_click_mints_once(committed_inventory: Inventory, meta_of: MetaOf, sandbox: SandboxServer) -> None:
     inventory, once = committed_inventory, uuid.uuid4()
     sandbox.control.add_fault("cbh.om_url", hold="before")
     meta, results = meta_of(inventory.staff), []
@@ -636,12 +624,8 @@ def test_the_sweep_abandons_what_a_crash_left_and_a_late_link_is_dropped(
     assert kinds_of(results[0].launch) == ["launch:requested", "launch:abandoned"]
 
 
-def test_the_sweep_leaves_young_launches_and_is_safe_to_run_twice(
-    inventory: Inventory, meta_of: MetaOf
-) -> None:
-    waiting = open_account(
-        inventory.account("root", "fresh"), inventory.staff, meta_of(inventory.staff)
-    ).launch
+def test_the_sweep_leaves_young_launches_and_is_safe_to_run_twice(inventory: Inventory, meta_of: MetaOf) -> None:
+    waiting = open_account(inventory.account("root", "fresh"), inventory.staff, meta_of(inventory.staff)).launch
 
     early = launches.close_abandoned(now=timezone.now() + dt.timedelta(minutes=14))
     closed = launches.close_abandoned(now=timezone.now() + dt.timedelta(minutes=16))
@@ -679,9 +663,7 @@ def test_only_the_documented_transitions_are_possible(
 
 
 def test_a_transition_of_a_stale_copy_changes_nothing(inventory: Inventory, meta_of: MetaOf) -> None:
-    waiting = open_account(
-        inventory.account("root", "fresh"), inventory.staff, meta_of(inventory.staff)
-    ).launch
+    waiting = open_account(inventory.account("root", "fresh"), inventory.staff, meta_of(inventory.staff)).launch
     stale = Launch.objects.get(pk=waiting.pk)
     move(waiting, LaunchState.PENDING, by=inventory.staff, meta=Meta(), facts={})
 

@@ -48,9 +48,7 @@ def test_a_permitted_account_gets_a_login_url(caller: Caller) -> None:
         ({"server_id": OLD_SERVER_ID}, "CUR_VERSION_NOT_SUPPORT_OPERATION"),
     ],
 )
-def test_a_refusal_is_a_200_with_its_state_and_no_url(
-    caller: Caller, changed: dict[str, str], state: str
-) -> None:
+def test_a_refusal_is_a_200_with_its_state_and_no_url(caller: Caller, changed: dict[str, str], state: str) -> None:
     response = caller.om_url(caller.token(), **changed)
 
     assert response.status_code == 200
@@ -92,9 +90,7 @@ def test_odd_but_right_addresses_and_names_open(caller: Caller, changed: dict[st
 def test_both_spellings_of_a_space_are_understood(caller: Caller, space: str) -> None:
     query = f"server_id={SERVER_ID}&ip_address=10.0.0.1&host_account_name=CORP%5Csvc{space}web"
 
-    response = caller.get(
-        f"/v2/{PROJECT_ID}/cbs/instance/get-om-url?{query}", {"X-Auth-Token": caller.token()}
-    )
+    response = caller.get(f"/v2/{PROJECT_ID}/cbs/instance/get-om-url?{query}", {"X-Auth-Token": caller.token()})
 
     assert response.json()["state"] == "SUCCESS"
 
@@ -124,9 +120,7 @@ def test_the_trustlist_initialises_from_the_first_call_and_is_then_ready(caller:
         ("hash_number", "#IAM_USER_CONFLICT(1016)"),
     ],
 )
-def test_states_can_be_spelled_in_every_way(
-    serve: Callable[[World], Caller], form: str, expected: object
-) -> None:
+def test_states_can_be_spelled_in_every_way(serve: Callable[[World], Caller], form: str, expected: object) -> None:
     caller = serve(small_world(state_format=f'"{form}"'))
 
     assert caller.state(caller.token(), host_account_name="conflict") == expected
@@ -168,9 +162,7 @@ def test_a_token_dies_of_age(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("change", [{"password": "new"}, {"enabled": False}, {"programmatic_access": False}])
-def test_a_token_dies_with_a_change_of_its_user_and_of_nobody_else(
-    caller: Caller, change: dict[str, bool]
-) -> None:
+def test_a_token_dies_with_a_change_of_its_user_and_of_nobody_else(caller: Caller, change: dict[str, bool]) -> None:
     token, other = caller.token(), caller.token("reader")
 
     caller.server.control.edit_user(ACCOUNT, USER, **change)  # type: ignore[arg-type]
@@ -306,9 +298,7 @@ def test_the_status_of_an_instance(caller: Caller) -> None:
     assert refusal(missing) == (404, "CBH.10027007")
 
 
-@pytest.mark.parametrize(
-    "path", ["/v2/x/cbs/instance/login", "/v1/anything", "/_sandbox", "/v3/auth/tokens/"]
-)
+@pytest.mark.parametrize("path", ["/v2/x/cbs/instance/login", "/v1/anything", "/_sandbox", "/v3/auth/tokens/"])
 def test_other_paths_are_unknown_to_the_gateway(caller: Caller, path: str) -> None:
     assert refusal(caller.get(path)) == (404, "APIGW.0101")
 
@@ -318,9 +308,7 @@ def test_another_method_is_unknown_to_the_gateway(caller: Caller) -> None:
 
 
 def test_headers_beyond_the_gateways_limit_are_refused(caller: Caller) -> None:
-    response = caller.get(
-        f"/v2/{PROJECT_ID}/cbs/instance/get-om-url", {"X-One": "x" * 40_000, "X-Two": "x" * 40_000}
-    )
+    response = caller.get(f"/v2/{PROJECT_ID}/cbs/instance/get-om-url", {"X-One": "x" * 40_000, "X-Two": "x" * 40_000})
 
     assert refusal(response) == (494, "APIGW.0201")
 

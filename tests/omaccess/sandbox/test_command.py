@@ -67,9 +67,7 @@ def test_a_busy_port_is_reported_with_the_way_out() -> None:
     with SandboxServer(small_world()) as server:
         port = server.url.rsplit(":", 1)[1]
 
-        with pytest.raises(
-            CommandError, match=r"cannot use port .* Choose another with --port or SANDBOX_PORT"
-        ):
+        with pytest.raises(CommandError, match=r"cannot use port .* Choose another with --port or SANDBOX_PORT"):
             call_command("sandbox", "--port", port)
 
 

@@ -126,13 +126,9 @@ def test_a_compressed_answer_can_be_sent(caller: Caller) -> None:
 
 
 def test_a_redirect_can_be_sent(caller: Caller) -> None:
-    caller.server.control.add_fault(
-        "iam.token", status=302, headers={"Location": "https://elsewhere.invalid/"}
-    )
+    caller.server.control.add_fault("iam.token", status=302, headers={"Location": "https://elsewhere.invalid/"})
 
-    response = caller.http.post(
-        f"{caller.server.url}/v3/auth/tokens", json={}, allow_redirects=False, timeout=20
-    )
+    response = caller.http.post(f"{caller.server.url}/v3/auth/tokens", json={}, allow_redirects=False, timeout=20)
 
     assert (response.status_code, response.headers["Location"]) == (302, "https://elsewhere.invalid/")
 
@@ -178,9 +174,7 @@ def test_merging_follows_its_standard(target: object, patch: object, merged: obj
         ({"login_url": "relative/raw"}, {"state": "SUCCESS", "login_url": "relative/raw"}),
     ],
 )
-def test_verdicts_can_be_forced_in_every_shape(
-    caller: Caller, fault: dict[str, Any], body: dict[str, object]
-) -> None:
+def test_verdicts_can_be_forced_in_every_shape(caller: Caller, fault: dict[str, Any], body: dict[str, object]) -> None:
     token = caller.token()
     caller.server.control.add_fault("cbh.om_url", **fault)
 

@@ -54,9 +54,7 @@ def test_the_catalog_is_left_out_when_asked(caller: Caller) -> None:
         ({"project": {"name": "cn-north-4"}, "domain": {"name": ACCOUNT}}, PROJECT_ID),
     ],
 )
-def test_a_project_is_chosen_by_id_or_name_and_wins_over_a_domain(
-    caller: Caller, scope: object, project: str
-) -> None:
+def test_a_project_is_chosen_by_id_or_name_and_wins_over_a_domain(caller: Caller, scope: object, project: str) -> None:
     token = caller.sign_in(scope=scope).json()["token"]
 
     assert token["project"]["id"] == project
@@ -84,9 +82,7 @@ def test_a_project_the_user_may_not_use_is_forbidden(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize(("user", "password"), [(USER, "wrong"), ("nobody", "x"), ("protected", None)])
-def test_a_wrong_password_and_its_lookalikes_are_one_answer(
-    caller: Caller, user: str, password: str | None
-) -> None:
+def test_a_wrong_password_and_its_lookalikes_are_one_answer(caller: Caller, user: str, password: str | None) -> None:
     response = caller.sign_in(user, password) if password else caller.sign_in(user)
 
     assert response.status_code == 401
@@ -131,9 +127,7 @@ def test_a_success_forgets_earlier_failures(caller: Caller) -> None:
     assert caller.sign_in().status_code == 201
 
 
-@pytest.mark.parametrize(
-    ("style", "keys"), [("keystone", {"error"}), ("error_msg", {"error_code", "error_msg"})]
-)
+@pytest.mark.parametrize(("style", "keys"), [("keystone", {"error"}), ("error_msg", {"error_code", "error_msg"})])
 def test_the_envelope_follows_the_world(serve: Callable[[World], Caller], style: str, keys: set[str]) -> None:
     caller = serve(small_world(iam_errors=f'"{style}"'))
 
@@ -198,9 +192,7 @@ def test_a_token_can_be_checked(caller: Caller) -> None:
     ("headers", "status"),
     [({}, 401), ({"X-Auth-Token": "good"}, 400), ({"X-Auth-Token": "good", "X-Subject-Token": "MIIx"}, 404)],
 )
-def test_a_check_without_two_good_tokens_is_refused(
-    caller: Caller, headers: dict[str, str], status: int
-) -> None:
+def test_a_check_without_two_good_tokens_is_refused(caller: Caller, headers: dict[str, str], status: int) -> None:
     token = caller.token()
 
     sent = {name: token if value == "good" else value for name, value in headers.items()}

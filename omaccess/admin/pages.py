@@ -1,0 +1,235 @@
+"""What the admin's pages have in common: bounded lists, verbatim texts, no deleting, and the audited form."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
+from django.db import models, transaction
+from django.forms import BaseModelForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin, TabularInline
+
+from omaccess.actions.changes import Change, OwnReach, refusals_recorded
+from omaccess.admin.words import admin_of, row_id
+from omaccess.errors import InvalidTransition
+from omaccess.meta import Meta
+
+COUNTED = 10_000
+"""Lists count no further: beyond it a filter helps, a number does not."""
+
+
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts up to a limit, so that a page of a large table costs the same as a page of a small one."""
+
+    template_name = "admin/bounded_pagination.html"
+
+    @cached_property
+    def _counted(self) -> int:
+        rows = self.object_list
+        if isinstance(rows, models.QuerySet):
+            return rows.order_by()[: COUNTED + 1].count()
+        return len(rows)
+
+    @cached_property
+    def count(self) -> int:
+        return min(self._counted, COUNTED)
+
+    @property
+    def is_more(self) -> bool:
+        return self._counted > COUNTED
+
+
+def refuse_control_characters(text: str) -> None:
+    """Raises: ValidationError. Such a character is always an accident of copying, and unseen in every list."""
+    if any(unicodedata.category(char) == "Cc" for char in text):
+        raise ValidationError(_("Control characters (tab, line break and the like) are not allowed."))
+
+
+class Verbatim:
+    """For model admins and inlines: one-line texts without control characters; those in `verbatim` unstripped."""
+
+    verbatim: Sequence[str] = ()
+
+    def formfield_for_dbfield(
+        self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> forms.Field | None:
+        field: forms.Field | None = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+        if isinstance(field, forms.CharField) and isinstance(db_field, models.CharField):
+            field.validators.append(refuse_control_characters)
+            if db_field.name in self.verbatim:
+                field.strip = False
+                field.validators.append(_refuse_blank)
+        return field
+
+
+def _refuse_blank(text: str) -> None:
+    if not text.strip():
+        raise ValidationError(_("Only spaces is no name."))
+
+
+def odd_text(text: str, *, length: int = 64) -> str:
+    """What is unusual about a text that is sent as it stands, in words; empty when nothing is."""
+    if text != text.strip():
+        return str(_("“%(text)s” begins or ends with a space, which is sent too.")) % {"text": text}
+    if len(text) > length:
+        return str(_("“%(text)s” is longer than %(length)d characters; Huawei Cloud documents no longer ones.")) % {
+            "text": text[:40] + "…",
+            "length": length,
+        }
+    return ""
+
+
+class RowInline(Verbatim, TabularInline):  # type: ignore[misc]
+    """Rows that belong to the page's subject, and go with it through its one action."""
+
+    extra = 0
+
+
+class PortalAdmin(Verbatim, ModelAdmin):  # type: ignore[misc]
+    """A page of the portal: lists count nothing unbounded, and nothing is ever deleted."""
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+    list_max_show_all = 0
+    list_filter_submit = True
+    list_fullwidth = True
+    warn_unsaved_form = True
+    compressed_fields = True
+
+    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        """Disabled, revoked or kept; for superusers too."""
+        return False
+
+
+class ReadOnlyAdmin(PortalAdmin):
+    """Records: to be looked at by whoever may, to be changed by nobody."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+
+class AuditedAdmin(PortalAdmin):
+    """A form whose saving is one `Change`: locked first, recorded last, refused for one's own access.
+
+    The change begins before Django reads the row, and finishes after Django's own log entry; both are in the one
+    transaction that Django opens for a form.
+    """
+
+    change_class: type[Change[Any]]
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        context = {**(extra_context or {}), **self.page_context(request, object_id)}
+        if request.method != "POST":
+            return self._django_view(request, object_id, form_url, context)
+        if "_saveasnew" in request.POST:
+            raise PermissionDenied  # would make a new row under the lock and the facts of another
+        if not (self.has_change_permission(request) if object_id else self.has_add_permission(request)):
+            raise PermissionDenied
+        by, meta = admin_of(request), Meta.of(request)
+        self.before_transaction(request)
+        try:
+            with refusals_recorded(by=by, meta=meta), transaction.atomic():
+                request._change = self._begin(request, object_id, by, meta)  # type: ignore[attr-defined]
+                return self._django_view(request, object_id, form_url, context)
+        except OwnReach as refusal:
+            # Once more, with a form that is wrong: everything typed stays on the screen, nothing is saved.
+            request._refusal = refusal.message  # type: ignore[attr-defined]
+            return self._django_view(request, object_id, form_url, context)
+        except InvalidTransition:
+            messages.error(request, _("Somebody ended this meanwhile; nothing was saved."))
+            return redirect(request.path)
+
+    def _django_view(
+        self, request: HttpRequest, object_id: str | None, form_url: str, context: dict[str, Any]
+    ) -> HttpResponse:
+        response: HttpResponse = super().changeform_view(request, object_id, form_url, context)
+        return response
+
+    def _begin(self, request: HttpRequest, object_id: str | None, by: Any, meta: Meta) -> Change[Any]:
+        subject_id: int | None = None
+        if object_id is not None:
+            found = self.get_object(request, object_id)
+            subject_id = found.pk if found is not None else None
+        change = self.change_class(subject_id, by=by, meta=meta)
+        change.begin()
+        return change
+
+    def get_form(
+        self, request: HttpRequest, obj: models.Model | None = None, change: bool = False, **kwargs: Any
+    ) -> type[BaseModelForm[Any]]:
+        form: type[BaseModelForm[Any]] = super().get_form(request, obj, change=change, **kwargs)
+        refusal = getattr(request, "_refusal", None)
+        return type(f"Refused{form.__name__}", (_Refused, form), {"refusal": refusal}) if refusal else form
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """What a link fills in: texts, and ids that could be some. Django would fail on others while it renders."""
+        initial: dict[str, Any] = super().get_changeform_initial_data(request)
+        fields = {field.name: field for field in self.opts.get_fields()}
+        ids = {name for name, field in fields.items() if field.is_relation}
+        texts = {name for name, field in fields.items() if isinstance(field, models.CharField)}
+        return {
+            name: value
+            for name, value in initial.items()
+            if name in texts or (name in ids and isinstance(value, str) and row_id(value) is not None)
+        }
+
+    def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
+        entry = super().log_addition(request, obj, message)
+        self._finish(request, obj)
+        return entry
+
+    def log_change(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
+        entry = super().log_change(request, obj, message)
+        self._finish(request, obj)
+        return entry
+
+    def _finish(self, request: HttpRequest, obj: models.Model) -> None:
+        change_of(request).finish(obj)
+        for warning in self.warnings(obj):
+            messages.warning(request, warning)
+
+    def warnings(self, obj: Any) -> list[str]:
+        """What is allowed but probably not meant, for the screen after saving."""
+        return []
+
+    def page_context(self, request: HttpRequest, object_id: str | None) -> dict[str, Any]:
+        """More for the page's template."""
+        return {}
+
+    def before_transaction(self, request: HttpRequest) -> None:
+        """Slow work on what was posted, done before any row is locked."""
+
+
+def change_of(request: HttpRequest) -> Any:
+    """The change that this request's form is part of."""
+    return request._change  # type: ignore[attr-defined]
+
+
+class _Refused:
+    """Mixed into a form to show it again with what was typed, and with why it was refused."""
+
+    refusal: str
+
+    def clean(self) -> Any:
+        cleaned = super().clean()  # type: ignore[misc]
+        self.add_error(None, self.refusal)  # type: ignore[attr-defined]
+        return cleaned

@@ -1,0 +1,162 @@
+"""The hosts I may open, and one host."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import Http404, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from accounts.models import User
+from omaccess import search
+from omaccess.csp import allow_launch_forms
+from omaccess.forms import MAX_ID
+from omaccess.models import BastionInstance, Host, HostAccount, Launch
+from omaccess.views.outcomes import outcomes
+from omaccess.views.requests import SignedInRequest
+from omaccess.views.rows import Asked, LabelChip, account_rows, host_rows, label_chips
+
+PAGE = 50
+MAX_PAGE = 100
+MAX_LABELS = 5
+RECENT_LAUNCHES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class HostQuery:
+    """The search box and the filters, as they stand in the address."""
+
+    text: str
+    labels: tuple[str, ...]
+    instance_id: int | None
+    page: int
+
+    @classmethod
+    def of(cls, parameters: QueryDict) -> HostQuery:
+        labels = [search.clean_query(label) for label in parameters.getlist("label")[:MAX_LABELS]]
+        return cls(
+            text=search.clean_query(parameters.get("q", "")),
+            labels=tuple(dict.fromkeys(label for label in labels if label)),
+            instance_id=whole_number(parameters.get("instance", "")),
+            page=min(whole_number(parameters.get("page", "")) or 1, MAX_PAGE),
+        )
+
+    @property
+    def is_narrowed(self) -> bool:
+        return bool(self.text or self.labels or self.instance_id)
+
+    def address(self, *, page: int = 1, without_label: str = "") -> str:
+        pairs: list[tuple[str, str]] = [("q", self.text)] if self.text else []
+        pairs += [("label", label) for label in self.labels if label != without_label]
+        pairs += [("instance", str(self.instance_id))] if self.instance_id else []
+        pairs += [("page", str(page))] if page > 1 else []
+        return reverse("omaccess:hosts") + (f"?{urlencode(pairs)}" if pairs else "")
+
+    def active_labels(self) -> list[LabelChip]:
+        return [LabelChip(label, False, self.address(without_label=label)) for label in self.labels]
+
+    def hosts(self, user: User, at: dt.datetime) -> QuerySet[Host]:
+        hosts = search.find(Host.objects.openable_by(user, at=at), self.text)
+        for label in self.labels:
+            hosts = search.with_label(hosts, label)
+        if self.instance_id:
+            hosts = hosts.filter(instance=self.instance_id)
+        return hosts.select_related("instance").prefetch_related("labels")
+
+
+@never_cache
+@require_safe
+def hosts(request: SignedInRequest) -> HttpResponse:
+    """The list. htmx asks for the same with other words and gets only the part that changes."""
+    now = timezone.now()
+    query = HostQuery.of(request.GET)
+    start = (query.page - 1) * PAGE
+    found = list(query.hosts(request.user, now)[start : start + PAGE + 1])
+    context = {
+        "nav": "hosts",
+        "query": query,
+        "rows": host_rows(found[:PAGE], user=request.user, at=now),
+        "more": query.address(page=query.page + 1) if len(found) > PAGE and query.page < MAX_PAGE else "",
+        "is_cut": len(found) > PAGE,
+        "has_any": bool(found) or (query.is_narrowed and Host.objects.openable_by(request.user, at=now).exists()),
+    }
+    if request.htmx and not request.htmx.history_restore_request:
+        response = render(request, "omaccess/hosts/_results.html", context)
+    else:
+        context["instances"] = _instances(request.user, now)
+        response = allow_launch_forms(render(request, "omaccess/hosts/list.html", context), request.user)
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+@never_cache
+@require_safe
+def host(request: SignedInRequest, pk: int) -> HttpResponse:
+    return host_page(request, pk, selected=whole_number(request.GET.get("account", "")))
+
+
+@require_safe
+def host_of_account(request: SignedInRequest) -> HttpResponse:
+    """Where somebody is led who knows only the account: after signing in again, after a stale form."""
+    account_id = whole_number(request.GET.get("account", ""))
+    if account_id is None:
+        return redirect("omaccess:hosts")
+    visible = HostAccount.objects.visible_to(request.user, at=timezone.now())
+    account = get_object_or_404(visible, pk=account_id)
+    return redirect(f"{reverse('omaccess:host', args=[account.host_id])}?{urlencode({'account': account.pk})}")
+
+
+def host_page(
+    request: SignedInRequest,
+    pk: int,
+    *,
+    selected: int | None = None,
+    asked: Asked | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """One host; after a launch form lacked something, with what was typed into it (`asked`)."""
+    if pk > MAX_ID:
+        raise Http404
+    now = timezone.now()
+    visible = Host.objects.visible_to(request.user, at=now).select_related("instance").prefetch_related("labels")
+    shown = get_object_or_404(visible, pk=pk)
+    accounts = list(HostAccount.objects.visible_to(request.user, at=now).filter(host=shown).order_by("name"))
+    for account in accounts:
+        account.host = shown
+    context: dict[str, Any] = {
+        "nav": "hosts",
+        "host": shown,
+        "chips": label_chips(shown.labels.all()),
+        "rows": account_rows(accounts, user=request.user, at=now, selected=selected, asked=asked),
+        "outcomes": outcomes(
+            Launch.objects.of(request.user)
+            .filter(account__host=shown)
+            .select_related("account__host__instance")
+            .order_by("-id")[:RECENT_LAUNCHES]
+        ),
+    }
+    return allow_launch_forms(render(request, "omaccess/hosts/host.html", context, status=status), request.user)
+
+
+def whole_number(text: str) -> int | None:
+    """A positive number that fits into an id, or None for anything else somebody put into an address."""
+    if not text.isascii() or not text.isdigit() or len(text) > 19:
+        return None
+    number = int(text)
+    return number if 0 < number <= MAX_ID else None
+
+
+def _instances(user: User, at: dt.datetime) -> list[BastionInstance]:
+    """Instances with something this person may open, for the filter; none when there is nothing to choose."""
+    openable = HostAccount.objects.openable_by(user, at=at).filter(host__instance=OuterRef("pk"))
+    instances = list(BastionInstance.objects.filter(Exists(openable)).order_by("name")[:100])
+    return instances if len(instances) > 1 else []

@@ -1,0 +1,57 @@
+"""What became of a launch, as pages, lists and the little status window tell it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from omaccess.causes import Cause
+from omaccess.failures import Explanation, explain
+from omaccess.models import Launch, LaunchState
+
+AUTOMATIC = dt.timedelta(minutes=2)
+"""How long after the last attempt a waiting page goes on by itself. A tab found next morning must not."""
+
+_LOOKS: dict[str, tuple[str, str]] = {
+    LaunchState.PENDING: ("info", "clock"),
+    LaunchState.WAITING: ("info", "clock"),
+    LaunchState.OPENED: ("ok", "check"),
+    LaunchState.REFUSED: ("warn", "stop"),
+    LaunchState.FAILED: ("bad", "warn"),
+    LaunchState.DENIED: ("warn", "stop"),
+    LaunchState.ABANDONED: ("", "stop"),
+}
+_EXPLAINED = frozenset({LaunchState.REFUSED, LaunchState.FAILED, LaunchState.DENIED, LaunchState.ABANDONED})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A launch with its words. `tone` and `icon` only repeat what the words say."""
+
+    launch: Launch
+    explanation: Explanation | None
+    tone: str
+    icon: str
+
+    @classmethod
+    def of(cls, launch: Launch) -> Outcome:
+        tone, icon = _LOOKS[launch.state]
+        if launch.state not in _EXPLAINED:
+            return cls(launch, None, tone, icon)
+        return cls(launch, explain(launch.cause or Cause.ABANDONED, launch=launch), tone, icon)
+
+    @property
+    def seconds_between_attempts(self) -> int:
+        """Patience grows with every attempt, unless Huawei Cloud said how long to wait."""
+        return max(1, min(self.launch.retry_after_seconds or 5 * self.launch.attempt, 30))
+
+    def automatic_seconds(self, now: dt.datetime) -> int:
+        """For how many more seconds the page may go on by itself; 0 when somebody has to press the button."""
+        left = self.launch.attempted_at + AUTOMATIC - now
+        return max(0, int(left.total_seconds()))
+
+
+def outcomes(launches: Iterable[Launch]) -> list[Outcome]:
+    """For launches whose account, host and instance are loaded."""
+    return [Outcome.of(launch) for launch in launches]

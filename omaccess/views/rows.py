@@ -1,0 +1,165 @@
+"""What the host pages show, decided and put in order before a template sees it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+from django.urls import reverse
+from django.utils.translation import gettext
+
+from accounts.models import User
+from omaccess import policies
+from omaccess.failures import Explanation, explain
+from omaccess.models import Host, HostAccount, Label
+from omaccess.policies import Decision
+
+PRODUCTION_KEYS = frozenset({"env", "environment", "stage"})
+PRODUCTION_VALUES = frozenset({"prod", "production", "prd", "live"})
+BUTTONS_PER_HOST = 6
+
+
+@dataclass(frozen=True, slots=True)
+class LabelChip:
+    """One label. With `href` a click narrows the list to it."""
+
+    text: str
+    is_production: bool
+    href: str = ""
+
+    @classmethod
+    def of(cls, label: Label) -> LabelChip:
+        text = str(label)
+        is_production = label.key.lower() in PRODUCTION_KEYS and label.value.lower() in PRODUCTION_VALUES
+        return cls(text, is_production, f"{reverse('omaccess:hosts')}?{urlencode({'label': text})}")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody typed into a launch form, and what was wrong with it."""
+
+    account_id: int
+    reason: str = ""
+    ticket: str = ""
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """One account: a form to open it, or why it cannot be opened."""
+
+    account: HostAccount
+    decision: Decision
+    explanation: Explanation | None
+    is_selected: bool = False
+    asked: Asked | None = None
+    once: uuid.UUID = field(default_factory=uuid.uuid4)
+
+    @property
+    def opens_at_once(self) -> bool:
+        """One click, nothing to type: the button may stand in the list."""
+        return self.decision.is_open and not self.decision.asks_reason and not self.decision.asks_ticket
+
+    @property
+    def ticket_help(self) -> str:
+        patterns = sorted({grant.ticket_pattern for grant in self.decision.usable if grant.ticket_pattern})
+        return gettext("In the form %(patterns)s.") % {"patterns": gettext(" or ").join(patterns)} if patterns else ""
+
+    @property
+    def focus(self) -> str:
+        """Where the cursor goes when this row is preselected: the first wrong field, else the first."""
+        if not self.is_selected or not self.decision.is_open:
+            return ""
+        problems = self.asked.problems if self.asked else {}
+        asks = {"reason": self.decision.asks_reason, "ticket": self.decision.asks_ticket}
+        wrong = [name for name in asks if name in problems]
+        shown = [name for name, is_asked in asks.items() if is_asked]
+        return (wrong or shown or ["button"])[0]
+
+    @property
+    def focuses_reason(self) -> bool:
+        return self.focus == "reason"
+
+    @property
+    def focuses_ticket(self) -> bool:
+        return self.focus == "ticket"
+
+    @property
+    def reason_id(self) -> str:
+        return f"reason-{self.account.pk}"
+
+    @property
+    def ticket_id(self) -> str:
+        return f"ticket-{self.account.pk}"
+
+    @property
+    def shows_reason(self) -> bool:
+        return self.decision.asks_reason or bool(self.asked and "reason" in self.asked.problems)
+
+    @property
+    def shows_ticket(self) -> bool:
+        return self.decision.asks_ticket or bool(self.asked and "ticket" in self.asked.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class HostRow:
+    """One line of the hosts list."""
+
+    host: Host
+    chips: list[LabelChip]
+    accounts: list[AccountRow]
+    more_accounts: int
+
+    @property
+    def is_production(self) -> bool:
+        return any(chip.is_production for chip in self.chips)
+
+
+def host_rows(hosts: Sequence[Host], *, user: User, at: dt.datetime) -> list[HostRow]:
+    """Rows for hosts whose labels and instance are loaded; a constant number of queries for all of them."""
+    by_id = {host.pk: host for host in hosts}
+    accounts = list(HostAccount.objects.openable_by(user, at=at).filter(host__in=by_id).order_by("name"))
+    for account in accounts:
+        account.host = by_id[account.host_id]
+    of_host: dict[int, list[AccountRow]] = {pk: [] for pk in by_id}
+    for row in account_rows(accounts, user=user, at=at):
+        of_host[row.account.host_id].append(row)
+    return [
+        HostRow(
+            host,
+            label_chips(host.labels.all()),
+            of_host[host.pk][:BUTTONS_PER_HOST],
+            max(0, len(of_host[host.pk]) - BUTTONS_PER_HOST),
+        )
+        for host in hosts
+    ]
+
+
+def account_rows(
+    accounts: Sequence[HostAccount],
+    *,
+    user: User,
+    at: dt.datetime,
+    selected: int | None = None,
+    asked: Asked | None = None,
+) -> list[AccountRow]:
+    decisions = policies.decide_many(accounts, user=user, at=at)
+    return [
+        AccountRow(
+            account,
+            decision,
+            explain(decision.cause, account=account) if decision.cause else None,
+            is_selected=account.pk == selected,
+            asked=asked if asked and asked.account_id == account.pk else None,
+        )
+        for account in accounts
+        for decision in [decisions[account.pk]]
+    ]
+
+
+def label_chips(labels: Iterable[Label]) -> list[LabelChip]:
+    """Production first: nobody should have to look for it."""
+    return sorted((LabelChip.of(label) for label in labels), key=lambda chip: (not chip.is_production, chip.text))

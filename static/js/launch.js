@@ -1,0 +1,150 @@
+// Launch forms, made comfortable: the session opens in a window that says at once what it is waiting for, and the page
+// that was clicked tells what became of the click. Without this script the same forms post into a new tab.
+"use strict";
+
+(() => {
+  const region = document.getElementById("launch-status");
+  if (!region) {
+    return;
+  }
+  const READY_MS = 2000; // how long the new window may take to load before the form is sent into it anyway
+  const POLLS_MS = [600, 700, 900, 1200, 1500, 2000, 2500, 3000, 3000]; // 15 s together, longer than any attempt
+  const GUARD_MS = 1500; // a second click within this time is a slip
+
+  let blocked = false;
+
+  const show = (name) => {
+    const template = document.querySelector(`template[data-launch-text="${name}"]`);
+    region.replaceChildren(template.content.cloneNode(true));
+  };
+
+  const uuid = () => {
+    if (window.crypto.randomUUID) {
+      return window.crypto.randomUUID();
+    }
+    // Outside secure contexts only this is there.
+    const bytes = window.crypto.getRandomValues(new Uint8Array(16));
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+  };
+
+  const pause = (milliseconds) => new Promise((resolve) => window.setTimeout(resolve, milliseconds));
+
+  // Resolves when the opening page in the new window has said that it is there.
+  const ready = (opened) =>
+    new Promise((resolve) => {
+      const listen = (event) => {
+        if (event.source === opened && event.origin === window.location.origin) {
+          finish();
+        }
+      };
+      const finish = () => {
+        window.removeEventListener("message", listen);
+        resolve();
+      };
+      window.addEventListener("message", listen);
+      window.setTimeout(finish, READY_MS);
+    });
+
+  // Ends when there is an outcome, when the person is signed out, or after the last poll; never goes on for ever.
+  const follow = async (url, isCurrent) => {
+    for (const milliseconds of POLLS_MS) {
+      await pause(milliseconds);
+      if (blocked || !isCurrent()) {
+        return;
+      }
+      let answer;
+      try {
+        answer = await fetch(url, { credentials: "same-origin", cache: "no-store", redirect: "manual" });
+      } catch {
+        continue; // the network blinked; the next poll asks again
+      }
+      if (answer.status === 204) {
+        continue;
+      }
+      if (!answer.ok) {
+        break;
+      }
+      const html = await answer.text();
+      if (!blocked && isCurrent()) {
+        const parsed = new DOMParser().parseFromString(html, "text/html");
+        region.replaceChildren(...parsed.body.children);
+      }
+      return;
+    }
+    if (!blocked && isCurrent()) {
+      show("unknown");
+    }
+  };
+
+  const launch = async (form) => {
+    const once = uuid();
+    const name = `sallyport-${once}`;
+    const statusUrl = form.dataset.statusUrl.replace(form.elements.once.value, once);
+    form.elements.once.value = once;
+    form.dataset.statusUrl = statusUrl;
+    // Not noopener: the form needs a window with a name. The bastion's page loses its handle on ours by COOP.
+    const opened = window.open(region.dataset.openingUrl, name);
+    if (!opened) {
+      show("blocked");
+      return;
+    }
+    blocked = false;
+    region.dataset.current = once;
+    show("asking");
+    form.classList.add("is-busy");
+    const guard = pause(GUARD_MS);
+    await ready(opened);
+    form.target = name;
+    form.submit();
+    const following = follow(statusUrl, () => region.dataset.current === once);
+    await guard;
+    form.classList.remove("is-busy");
+    await following;
+  };
+
+  const reset = () => {
+    region.replaceChildren();
+    delete region.dataset.current;
+    for (const form of document.querySelectorAll("form[data-launch]")) {
+      form.classList.remove("is-busy");
+      form.target = "_blank";
+    }
+  };
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target.closest("form[data-launch]");
+    if (!form) {
+      return;
+    }
+    event.preventDefault();
+    if (!form.classList.contains("is-busy")) {
+      launch(form);
+    }
+  });
+
+  // An address was added to the bastion after this page was loaded, and this page's policy does not know it.
+  document.addEventListener("securitypolicyviolation", (event) => {
+    if (event.effectiveDirective === "form-action") {
+      blocked = true;
+      show("address");
+    }
+  });
+
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-dismiss]")) {
+      region.replaceChildren();
+    } else if (event.target.closest("[data-reload]")) {
+      window.location.reload();
+    }
+  });
+
+  // Back from the browser's cache: nothing of the old click is still true.
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) {
+      reset();
+    }
+  });
+})();
