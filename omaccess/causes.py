@@ -28,6 +28,7 @@ class Cause(StrEnum):
     # the stored credential
     CREDENTIAL_WITHOUT_SECRET = "credential_without_secret"  # noqa: S105
     CREDENTIAL_DISABLED = "credential_disabled"
+    CREDENTIAL_NOT_FOR_LAUNCHES = "credential_not_for_launches"
     SECRET_UNREADABLE = "secret_unreadable"  # noqa: S105
     CREDENTIAL_REJECTED = "credential_rejected"
     CREDENTIAL_LOCKED = "credential_locked"

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from omaccess import clients, tokens
+from omaccess.causes import Cause
 from omaccess.cloud.errors import TokenRejected
 from omaccess.cloud.types import Deadline, IamToken, OmUrl
+from omaccess.errors import CredentialUnusable
 from omaccess.models import HostAccount, IamCredential, LoginAddress
 
 
@@ -21,8 +23,10 @@ class Target:
     account_name: str
     server_id: str
     endpoint: str
+    project: str
     credential_id: int
     credential_version: int
+    is_credential_enabled: bool
     link_origins: frozenset[str]
 
     @classmethod
@@ -34,8 +38,10 @@ class Target:
             account_name=account.name,
             server_id=instance.server_id,
             endpoint=instance.endpoint,
+            project=instance.project_id or f"name {instance.project_name}",
             credential_id=credential.pk,
             credential_version=credential.version,
+            is_credential_enabled=credential.is_enabled,
             link_origins=frozenset(
                 address.origin for address in instance.login_addresses.all() if address.kind == LoginAddress.Kind.LINK
             ),
@@ -61,6 +67,8 @@ def om_url(account: HostAccount, target: Target, *, deadline: Deadline, timing: 
     Raises: CloudError, CredentialUnusable, CredentialBlocked. Nothing was opened then.
     """
     credential, instance = account.launch_credential, account.host.instance
+    if credential.purpose != IamCredential.Purpose.LAUNCH:
+        raise CredentialUnusable(Cause.CREDENTIAL_NOT_FOR_LAUNCHES)
     began = time.monotonic()
     try:
         token = tokens.token_for(credential, instance, deadline=deadline)

@@ -210,6 +210,14 @@ CATALOGUE: dict[Cause, Failure] = {
         whose_move=Mover.PORTAL_ADMIN,
         retry=Retry.AFTER_CHANGE,
     ),
+    Cause.CREDENTIAL_NOT_FOR_LAUNCHES: Failure(
+        title=_("The portal's credential is not meant for this"),
+        what=_("The credential that {instance} uses is for reading lists only, so nothing was asked of Huawei Cloud."),
+        user=_ASK_ADMIN,
+        admin=_("Choose a credential with the purpose launch for the instance or the account."),
+        whose_move=Mover.PORTAL_ADMIN,
+        retry=Retry.AFTER_CHANGE,
+    ),
     Cause.SECRET_UNREADABLE: Failure(
         title=_("The portal cannot read its own credential"),
         what=_("The stored password does not decrypt, so nothing was asked of Huawei Cloud."),

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from django.core.cache import cache
-from django.db import DatabaseError
+from django.core.cache import caches
+from django.core.cache.backends.base import BaseCache
+from django.db import Error
 from django.db.models import BooleanField, Case, DateTimeField, ExpressionWrapper, F, Q, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 from redis.exceptions import RedisError
 
 from omaccess import clients, vault
@@ -151,6 +153,8 @@ def _obtain(
     held = _cached(wanted)
     if held is not None and is_good(held):
         return held.token
+    # Before the lease: a secret that does not open must not look like a trial of IAM.
+    password = _secret(wanted.credential)
     seen: int | None = None
     while True:
         row = _read_lease(wanted.credential)
@@ -163,7 +167,7 @@ def _obtain(
         seen = row.outcome
         holder = secrets.token_urlsafe(24)
         if _acquire(row, holder, deadline, is_forced=forced_by is not None):
-            return _exchange(wanted, row, holder, deadline, is_forced=forced_by is not None)
+            return _exchange(wanted, row, holder, password, deadline, is_forced=forced_by is not None)
         if not row.is_held:
             if row.is_blocked:
                 raise CredentialBlocked
@@ -220,7 +224,10 @@ def _acquire(row: Any, holder: str, deadline: Deadline, *, is_forced: bool) -> b
     )
 
 
-def _exchange(wanted: _Wanted, row: Any, holder: str, deadline: Deadline, *, is_forced: bool) -> IamToken:
+@sensitive_variables("password", "token", "held")
+def _exchange(
+    wanted: _Wanted, row: Any, holder: str, password: str, deadline: Deadline, *, is_forced: bool
+) -> IamToken:
     """Ask IAM, as the holder of the lease, and leave the result for those who wait."""
     credential = wanted.credential
     if is_forced:
@@ -230,14 +237,11 @@ def _exchange(wanted: _Wanted, row: Any, holder: str, deadline: Deadline, *, is_
             credential=PasswordCredential(
                 account_name=credential.account_name,
                 user_name=credential.user_name,
-                password=_secret(credential),
+                password=password,
             ),
             scope=wanted.scope,
             deadline=deadline,
         )
-    except CredentialUnusable:
-        _give_back(row, holder, failure=None)
-        raise
     except CloudError as error:
         block = _from_now(BLOCK) if isinstance(error, CredentialRejected) else None
         _give_back(row, holder, failure=_stored(wanted, error), blocked_until=block)
@@ -327,10 +331,14 @@ def _unsealed(wanted: _Wanted, ciphertext: str) -> _Held | None:
     return _Held(IamToken(expires_at=expires_at, **facts), received_at)
 
 
+def _cache() -> BaseCache:
+    return caches["tokens"]
+
+
 def _cached(wanted: _Wanted) -> _Held | None:
     try:
-        ciphertext = cache.get(wanted.key)
-    except (RedisError, DatabaseError, OSError) as error:
+        ciphertext = _cache().get(wanted.key)
+    except (RedisError, Error, OSError) as error:
         log.warning("cache_unavailable", error=type(error).__name__)
         return None
     return _unsealed(wanted, ciphertext) if isinstance(ciphertext, str) else None
@@ -345,16 +353,16 @@ def _in_lease(wanted: _Wanted, row: Any) -> _Held | None:
 def _to_cache(wanted: _Wanted, held: _Held) -> None:
     seconds = int((held.token.expires_at - timezone.now()).total_seconds())
     try:
-        cache.set(wanted.key, _sealed(wanted, held), timeout=max(1, seconds))
-    except (RedisError, DatabaseError, OSError) as error:
+        _cache().set(wanted.key, _sealed(wanted, held), timeout=max(1, seconds))
+    except (RedisError, Error, OSError) as error:
         log.warning("cache_unavailable", error=type(error).__name__)
 
 
 def _drop_cached(wanted: _Wanted) -> None:
     _lease_rows(wanted.credential).filter(token_key=wanted.key).update(token_key="", token_ciphertext="")
     try:
-        cache.delete(wanted.key)
-    except (RedisError, DatabaseError, OSError) as error:
+        _cache().delete(wanted.key)
+    except (RedisError, Error, OSError) as error:
         log.warning("cache_unavailable", error=type(error).__name__)
 
 
@@ -386,4 +394,8 @@ def _note_health(credential: IamCredential, error: CloudError | None) -> None:
         values["last_success_at"] = now
     else:
         values |= {"last_error_at": now, "last_error": cause_of(error).value}
-    IamCredential.objects.filter(pk=credential.pk).update(**values)
+    try:
+        IamCredential.objects.filter(pk=credential.pk).update(**values)
+    except Error as failure:
+        # A note for admins; the launch that waits for the token must not fail over it.
+        log.warning("credential_health_not_noted", credential_id=credential.pk, error=type(failure).__name__)

@@ -82,7 +82,7 @@ def _is_trusted(peer: str) -> bool:
     if not peer:
         return bool(settings.TRUST_UNIX_PEERS)
     try:
-        address = ipaddress.ip_address(peer)
+        address = _address(peer)
     except ValueError:
         return False
     return any(address in network for network in settings.TRUSTED_PROXIES)
@@ -93,9 +93,19 @@ def _client(chain: list[str], peer: str) -> str:
     client = peer
     for part in reversed(chain):
         try:
-            client = str(ipaddress.ip_address(part.strip("[]")))
+            client = str(_address(part.strip("[]")))
         except ValueError:
             break
         if not _is_trusted(client):
             break
     return client
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An IPv4 peer of a socket that listens on both shows as ::ffff:192.0.2.1; it is the same address.
+
+    Raises: ValueError.
+    """
+    address = ipaddress.ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address

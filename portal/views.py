@@ -70,7 +70,9 @@ class Readiness:
                 self._find_out()
             finally:
                 self._lock.release()
-        return self._is_ready
+        # A check that hangs in a silent database must not leave the last good answer standing.
+        is_stale = self._checked_at is None or time.monotonic() - self._checked_at > 3 * self._seconds
+        return self._is_ready and not is_stale
 
     def forget(self) -> None:
         """The next question is answered freshly."""

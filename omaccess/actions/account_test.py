@@ -46,7 +46,7 @@ def run(account: HostAccount, *, by: User, meta: Meta) -> TestOutcome:
 
     Raises:
         TooManyLaunches: the person's minute is used up; nothing was asked or recorded.
-        CannotRecord: nothing was asked.
+        CannotRecord: the database failed. A request without outcome in the audit means: unknown, nothing left.
     """
     account = (
         HostAccount.objects.select_related("host__instance__credential", "credential")

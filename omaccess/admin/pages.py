@@ -203,9 +203,9 @@ class AuditedAdmin(PortalAdmin):
         return entry
 
     def _finish(self, request: HttpRequest, obj: models.Model) -> None:
-        change_of(request).finish(obj)
         for warning in self.warnings(obj):
             messages.warning(request, warning)
+        change_of(request).finish(obj)
 
     def warnings(self, obj: Any) -> list[str]:
         """What is allowed but probably not meant, for the screen after saving."""

@@ -55,7 +55,12 @@ def record(
         "request_id": _cut(meta.request_id, 64),
         "facts": storable(facts),
     }
+    connection = connections[DEFAULT_DB_ALIAS]
     try:
+        if connection.vendor == "postgresql":
+            # Django's foreign keys are checked at COMMIT, and take row locks then: after the head, which must be last.
+            with connection.cursor() as cursor:
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         head = AuditHead.objects.select_for_update().get(pk=1)
         values["position"] = head.position + 1
         event = AuditEvent(**values, previous_hash=head.hash, hash=event_hash(head.hash, values))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from tests.omaccess.audit.log import drop_triggers, undone
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 
+Typing = Callable[..., None]
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -33,7 +37,7 @@ def _no_password_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch) -> Any:
+def typed(monkeypatch: pytest.MonkeyPatch) -> Typing:
     """Somebody at a terminal who types these passwords."""
 
     def types(*passwords: str) -> None:
@@ -50,7 +54,7 @@ def create(*args: str, **options: Any) -> str:
     return out.getvalue()
 
 
-def test_the_first_admin_may_enter_the_admin_site_and_is_no_superuser(typed):
+def test_the_first_admin_may_enter_the_admin_site_and_is_no_superuser(typed: Typing) -> None:
     typed(PASSWORD, PASSWORD)
 
     said = create("alice", "--name", "Alice A.", "--email", "alice@EXAMPLE.org")
@@ -63,7 +67,7 @@ def test_the_first_admin_may_enter_the_admin_site_and_is_no_superuser(typed):
     assert [group.name for group in alice.groups.all()] == [ADMINS]
 
 
-def test_making_an_admin_is_recorded_without_the_password(typed):
+def test_making_an_admin_is_recorded_without_the_password(typed: Typing) -> None:
     typed(PASSWORD, PASSWORD)
 
     create("alice")
@@ -77,7 +81,7 @@ def test_making_an_admin_is_recorded_without_the_password(typed):
     assert "md5" not in str(event.facts)
 
 
-def test_a_superuser_only_when_asked_for(typed):
+def test_a_superuser_only_when_asked_for(typed: Typing) -> None:
     typed(PASSWORD, PASSWORD)
 
     create("alice", "--superuser")
@@ -87,7 +91,7 @@ def test_a_superuser_only_when_asked_for(typed):
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", ""])
-def test_the_password_can_come_from_standard_input(monkeypatch, ending):
+def test_the_password_can_come_from_standard_input(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(f" {PASSWORD} {ending}next line\n" if ending else f" {PASSWORD} "))
 
     create("alice", "--password-stdin")
@@ -95,7 +99,7 @@ def test_the_password_can_come_from_standard_input(monkeypatch, ending):
     assert User.objects.get().check_password(f" {PASSWORD} ")
 
 
-def test_the_password_can_come_from_the_environment(monkeypatch):
+def test_the_password_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADMIN_PASSWORD", PASSWORD)
 
     create("alice")
@@ -103,7 +107,7 @@ def test_the_password_can_come_from_the_environment(monkeypatch):
     assert User.objects.get().check_password(PASSWORD)
 
 
-def test_the_password_can_come_from_a_file(monkeypatch, tmp_path: Path):
+def test_the_password_can_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "password").write_text(f"{PASSWORD}\n")
     monkeypatch.setenv("ADMIN_PASSWORD_FILE", str(tmp_path / "password"))
 
@@ -119,7 +123,7 @@ def refused(match: str, *args: str) -> None:
     assert not AuditEvent.objects.exists()
 
 
-def test_two_different_passwords_make_nobody(typed):
+def test_two_different_passwords_make_nobody(typed: Typing) -> None:
     typed(PASSWORD, PASSWORD + "x")
 
     refused("differ", "alice")
@@ -127,26 +131,26 @@ def test_two_different_passwords_make_nobody(typed):
     assert not User.objects.exists()
 
 
-def test_an_empty_password_makes_nobody(typed):
+def test_an_empty_password_makes_nobody(typed: Typing) -> None:
     typed("", "")
 
     refused("empty", "alice")
 
 
-def test_an_empty_standard_input_makes_nobody(monkeypatch):
+def test_an_empty_standard_input_makes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
 
     refused("empty", "alice", "--password-stdin")
 
 
 @pytest.mark.parametrize(("password", "why"), [("short", "too short"), ("alice-alice-1", "too similar")])
-def test_a_weak_password_makes_nobody_and_says_why(typed, password, why):
+def test_a_weak_password_makes_nobody_and_says_why(typed: Typing, password: str, why: str) -> None:
     typed(password, password)
 
     refused(why, "alice-alice")
 
 
-def test_without_a_terminal_it_says_how_to_give_a_password(monkeypatch):
+def test_without_a_terminal_it_says_how_to_give_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(PASSWORD))
 
     refused("--password-stdin or ADMIN_PASSWORD_FILE", "alice")
@@ -155,20 +159,20 @@ def test_without_a_terminal_it_says_how_to_give_a_password(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "why"), [("a b", "Enter a valid username"), ("x" * 151, "at most 150"), ("", "blank")]
 )
-def test_a_name_that_cannot_be_is_refused(typed, name, why):
+def test_a_name_that_cannot_be_is_refused(typed: Typing, name: str, why: str) -> None:
     typed(PASSWORD, PASSWORD)
 
     refused(why, name)
 
 
-def test_a_malformed_address_is_refused(typed):
+def test_a_malformed_address_is_refused(typed: Typing) -> None:
     typed(PASSWORD, PASSWORD)
 
     refused("valid email", "alice", "--email", "nobody")
 
 
 @pytest.mark.parametrize("name", ["zoe", "ZOE"])
-def test_a_person_who_exists_is_not_touched_and_the_way_is_shown(typed, name):
+def test_a_person_who_exists_is_not_touched_and_the_way_is_shown(typed: Typing, name: str) -> None:
     UserFactory(username="zoe")
     typed(PASSWORD + "x", PASSWORD + "x")
 
@@ -177,12 +181,12 @@ def test_a_person_who_exists_is_not_touched_and_the_way_is_shown(typed, name):
     assert User.objects.get().check_password(PASSWORD)
 
 
-def test_promoting_keeps_the_password_and_is_recorded_with_before_and_after():
-    zoe = UserFactory(username="zoe", groups=[Group.objects.create(name="ops")])
+def test_promoting_keeps_the_password_and_is_recorded_with_before_and_after() -> None:
+    UserFactory(username="zoe", groups=[Group.objects.create(name="ops")])
 
     said = create("Zoe", "--promote")
 
-    zoe = User.objects.get(pk=zoe.pk)
+    zoe = User.objects.get()
     event = AuditEvent.objects.get()
     assert said == "zoe is an admin now.\n"
     assert zoe.check_password(PASSWORD)
@@ -192,7 +196,7 @@ def test_promoting_keeps_the_password_and_is_recorded_with_before_and_after():
     assert event.facts["after"]["groups"] == ["admins", "ops"]
 
 
-def test_promoting_to_superuser():
+def test_promoting_to_superuser() -> None:
     UserFactory(username="zoe")
 
     create("zoe", "--promote", "--superuser")
@@ -200,11 +204,11 @@ def test_promoting_to_superuser():
     assert User.objects.get().is_superuser
 
 
-def test_promoting_nobody_is_one_clear_sentence():
+def test_promoting_nobody_is_one_clear_sentence() -> None:
     refused("nobody called ghost", "ghost", "--promote")
 
 
-def test_promoting_somebody_disabled_is_refused():
+def test_promoting_somebody_disabled_is_refused() -> None:
     UserFactory(username="zoe", is_active=False)
 
     refused("disabled", "zoe", "--promote")
@@ -212,20 +216,20 @@ def test_promoting_somebody_disabled_is_refused():
     assert not User.objects.get().groups.exists()
 
 
-def test_promoting_an_admin_again_changes_nothing():
+def test_promoting_an_admin_again_changes_nothing() -> None:
     UserFactory(username="zoe", groups=[Group.objects.get(name=ADMINS)])
 
     refused("already", "zoe", "--promote")
 
 
-def test_without_the_group_it_points_at_the_migrations(typed):
+def test_without_the_group_it_points_at_the_migrations(typed: Typing) -> None:
     Group.objects.filter(name=ADMINS).delete()
     typed(PASSWORD, PASSWORD)
 
     refused("migrations", "alice")
 
 
-def test_without_an_audit_nobody_is_made(typed):
+def test_without_an_audit_nobody_is_made(typed: Typing) -> None:
     typed(PASSWORD, PASSWORD)
     with undone():
         drop_triggers()

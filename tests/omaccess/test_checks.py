@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.checks import CheckMessage
@@ -15,7 +16,7 @@ from django.db import DatabaseError, connection
 
 from omaccess import checks
 from omaccess.audit import triggers
-from tests.omaccess.audit.log import run, undone
+from tests.omaccess.audit.log import append, head, run, undone
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
@@ -35,7 +36,7 @@ def audit_check() -> list[CheckMessage]:
 # --- settings --------------------------------------------------------------------------------------
 
 
-def test_these_settings_are_sound(settings):
+def test_these_settings_are_sound(settings: Any) -> None:
     settings.REQUIRE_AUDIT_ROLE = False
 
     assert checks.vault_keys(None) == []
@@ -44,7 +45,7 @@ def test_these_settings_are_sound(settings):
     assert audit_check() == []
 
 
-def test_a_malformed_vault_key_is_an_error_without_the_key(settings):
+def test_a_malformed_vault_key_is_an_error_without_the_key(settings: Any) -> None:
     settings.VAULT_KEYS = f"a:{KEY[:-4]}"
 
     (message,) = checks.vault_keys(None)
@@ -54,7 +55,7 @@ def test_a_malformed_vault_key_is_an_error_without_the_key(settings):
 
 
 @pytest.mark.parametrize("endpoint", ["http://iam.example.com", "https://", "ftp://x", "https://user@x", "https://x y"])
-def test_an_endpoint_rule_that_cannot_be_meant_is_an_error(settings, endpoint):
+def test_an_endpoint_rule_that_cannot_be_meant_is_an_error(settings: Any, endpoint: str) -> None:
     settings.CLOUD_ENDPOINTS = [endpoint]
 
     assert ids(checks.cloud_endpoints(None)) == ["omaccess.E002"]
@@ -69,7 +70,9 @@ def test_an_endpoint_rule_that_cannot_be_meant_is_an_error(settings, endpoint):
         (False, False, False, []),
     ],
 )
-def test_the_sandbox_on_postgresql_has_to_be_meant(settings, is_sandbox, is_sqlite, allowed, expected):
+def test_the_sandbox_on_postgresql_has_to_be_meant(
+    settings: Any, is_sandbox: bool, is_sqlite: bool, allowed: bool, expected: Any
+) -> None:
     settings.IS_SANDBOX, settings.IS_SQLITE, settings.ALLOW_SANDBOX = is_sandbox, is_sqlite, allowed
 
     assert ids(checks.sandbox_is_no_production(None)) == expected
@@ -78,19 +81,19 @@ def test_the_sandbox_on_postgresql_has_to_be_meant(settings, is_sandbox, is_sqli
 # --- the audit's protection ------------------------------------------------------------------------
 
 
-def test_without_databases_the_database_is_not_asked(django_assert_num_queries):
+def test_without_databases_the_database_is_not_asked(django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
         assert checks.audit_is_protected(None, databases=None) == []
 
 
-def test_before_the_first_migration_nothing_is_missing():
+def test_before_the_first_migration_nothing_is_missing() -> None:
     with undone():
         run(f"ALTER TABLE {triggers.EVENTS} RENAME TO elsewhere")
 
         assert audit_check() == []
 
 
-def test_each_missing_trigger_is_an_error_that_names_it(settings):
+def test_each_missing_trigger_is_an_error_that_names_it(settings: Any) -> None:
     settings.REQUIRE_AUDIT_ROLE = False
     on = f" ON {triggers.EVENTS}" if connection.vendor == "postgresql" else ""
     with undone():
@@ -102,7 +105,7 @@ def test_each_missing_trigger_is_an_error_that_names_it(settings):
     assert "audit_events_only_append" in str(message)
 
 
-def test_a_database_that_cannot_be_asked_is_a_warning(monkeypatch):
+def test_a_database_that_cannot_be_asked_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: object, **_kwargs: object) -> None:
         raise DatabaseError("gone: postgres://user:password@host/")
 
@@ -114,7 +117,7 @@ def test_a_database_that_cannot_be_asked_is_a_warning(monkeypatch):
 
 
 @on_postgresql
-def test_a_postgresql_that_forgets_what_it_acknowledged_is_an_error(settings):
+def test_a_postgresql_that_forgets_what_it_acknowledged_is_an_error(settings: Any) -> None:
     settings.REQUIRE_AUDIT_ROLE = False
     with undone():
         run("SET LOCAL synchronous_commit = off")
@@ -140,7 +143,7 @@ def audit_check_as(role: str) -> list[CheckMessage]:
 
 
 @on_postgresql
-def test_a_role_that_may_only_read_and_append_is_right(settings, role):
+def test_a_role_that_may_only_read_and_append_is_right(settings: Any, role: str) -> None:
     settings.REQUIRE_AUDIT_ROLE, settings.USE_MIGRATE_ROLE = True, False
 
     assert audit_check_as(role) == []
@@ -148,7 +151,7 @@ def test_a_role_that_may_only_read_and_append_is_right(settings, role):
 
 @on_postgresql
 @pytest.mark.parametrize("privilege", ["UPDATE", "DELETE", "TRUNCATE", "TRIGGER"])
-def test_a_role_that_may_more_is_an_error_that_names_it(settings, role, privilege):
+def test_a_role_that_may_more_is_an_error_that_names_it(settings: Any, role: str, privilege: str) -> None:
     settings.REQUIRE_AUDIT_ROLE, settings.USE_MIGRATE_ROLE = True, False
     run(f"GRANT {privilege} ON {triggers.EVENTS} TO {role}")
 
@@ -160,7 +163,7 @@ def test_a_role_that_may_more_is_an_error_that_names_it(settings, role, privileg
 
 @on_postgresql
 @pytest.mark.parametrize("privilege", ["DELETE", "TRUNCATE", "TRIGGER"])
-def test_a_role_that_may_more_on_the_head_is_an_error(settings, role, privilege):
+def test_a_role_that_may_more_on_the_head_is_an_error(settings: Any, role: str, privilege: str) -> None:
     settings.REQUIRE_AUDIT_ROLE, settings.USE_MIGRATE_ROLE = True, False
     run(f"GRANT {privilege} ON {triggers.HEAD} TO {role}")
 
@@ -168,7 +171,7 @@ def test_a_role_that_may_more_on_the_head_is_an_error(settings, role, privilege)
 
 
 @on_postgresql
-def test_a_role_that_owns_the_table_is_an_error_even_after_giving_rights_away(settings, role):
+def test_a_role_that_owns_the_table_is_an_error_even_after_giving_rights_away(settings: Any, role: str) -> None:
     """An owner takes every right back whenever it likes, and may switch triggers off."""
     settings.REQUIRE_AUDIT_ROLE, settings.USE_MIGRATE_ROLE = True, False
     run(f"GRANT CREATE ON SCHEMA public TO {role}")
@@ -180,7 +183,9 @@ def test_a_role_that_owns_the_table_is_an_error_even_after_giving_rights_away(se
 
 @on_postgresql
 @pytest.mark.parametrize(("require", "migrating"), [(False, False), (True, True)])
-def test_the_role_is_not_judged_when_it_migrates_or_nobody_asks(settings, role, require, migrating):
+def test_the_role_is_not_judged_when_it_migrates_or_nobody_asks(
+    settings: Any, role: str, require: bool, migrating: bool
+) -> None:
     settings.REQUIRE_AUDIT_ROLE, settings.USE_MIGRATE_ROLE = require, migrating
     run(f"GRANT ALL ON {triggers.EVENTS} TO {role}")
 
@@ -188,9 +193,7 @@ def test_the_role_is_not_judged_when_it_migrates_or_nobody_asks(settings, role, 
 
 
 @on_postgresql
-def test_the_role_that_only_appends_can_append_and_nothing_else(role):
-    from tests.omaccess.audit.log import append, head
-
+def test_the_role_that_only_appends_can_append_and_nothing_else(role: str) -> None:
     run(f"SET ROLE {role}")
 
     event = append()
@@ -224,7 +227,7 @@ def started(tmp_path: Path, **variables: str | None) -> subprocess.CompletedProc
     )
 
 
-def test_a_start_with_everything_set_succeeds(tmp_path):
+def test_a_start_with_everything_set_succeeds(tmp_path: Path) -> None:
     ended = started(tmp_path)
 
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -244,7 +247,9 @@ def test_a_start_with_everything_set_succeeds(tmp_path):
         ({"CLOUD_ENDPOINTS": "http://iam.example.com"}, "CLOUD_ENDPOINTS"),
     ],
 )
-def test_a_start_with_a_wrong_variable_stops_and_names_it(tmp_path, variables, why):
+def test_a_start_with_a_wrong_variable_stops_and_names_it(
+    tmp_path: Path, variables: dict[str, str | None], why: str
+) -> None:
     ended = started(tmp_path, **variables)
 
     assert ended.returncode == 1
@@ -252,7 +257,7 @@ def test_a_start_with_a_wrong_variable_stops_and_names_it(tmp_path, variables, w
     assert KEY[:12] not in ended.stderr
 
 
-def test_secrets_can_be_given_as_files(tmp_path):
+def test_secrets_can_be_given_as_files(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(f"k1:{KEY}\n")
     (tmp_path / "secret").write_text("a-secret-key-for-this-test-that-is-long-enough-0123456789\n")
 
@@ -267,7 +272,7 @@ def test_secrets_can_be_given_as_files(tmp_path):
     assert ended.returncode == 0, ended.stderr
 
 
-def test_a_secret_file_that_is_not_there_stops_the_start(tmp_path):
+def test_a_secret_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     ended = started(tmp_path, VAULT_KEYS=None, VAULT_KEYS_FILE=str(tmp_path / "nowhere"))
 
     assert ended.returncode == 1

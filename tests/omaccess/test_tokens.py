@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from django.core.cache import cache
+from django.core.cache import caches
 from django.db import connections
 from django.db.models import F
 from django.utils import timezone
@@ -54,7 +54,7 @@ def test_a_second_call_is_answered_from_the_cache(inventory: Inventory, sandbox:
 
 def test_without_the_cache_the_leases_row_still_has_the_token(inventory: Inventory, sandbox: SandboxServer) -> None:
     first = token_for(inventory)
-    cache.clear()
+    caches["tokens"].clear()
 
     second = token_for(inventory)
 
@@ -66,11 +66,12 @@ def test_a_cache_that_is_gone_costs_nothing_but_time(
     inventory: Inventory, sandbox: SandboxServer, settings: Any
 ) -> None:
     settings.CACHES = {
-        "default": {
+        "default": settings.CACHES["default"],
+        "tokens": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": "redis://127.0.0.1:1/0",
             "OPTIONS": {"socket_connect_timeout": 0.2},
-        }
+        },
     }
 
     values = {token_for(inventory).value for _number in range(2)}
@@ -85,7 +86,7 @@ def test_what_is_cached_and_stored_does_not_contain_the_token(inventory: Invento
 
     assert token.value not in lease.token_ciphertext
     assert token.value not in repr(token)
-    assert token.value not in str(cache.get(lease.token_key))
+    assert token.value not in str(caches["tokens"].get(lease.token_key))
 
 
 def test_another_project_gets_a_token_of_its_own(inventory: Inventory, sandbox: SandboxServer) -> None:
@@ -184,7 +185,7 @@ def test_those_who_waited_get_the_holders_failure_and_do_not_ask_again(
 
 def test_a_holder_that_died_is_replaced_after_its_lease(inventory: Inventory, sandbox: SandboxServer) -> None:
     token_for(inventory)
-    cache.clear()
+    caches["tokens"].clear()
     lease = IamUserLease.objects.get()
     IamUserLease.objects.update(
         token_key="", holder="died", holder_expires_at=timezone.now() + dt.timedelta(milliseconds=300)
@@ -198,7 +199,7 @@ def test_a_holder_that_died_is_replaced_after_its_lease(inventory: Inventory, sa
 
 def test_whoever_waits_for_a_lease_in_vain_ends_with_the_deadline(inventory: Inventory) -> None:
     token_for(inventory)
-    cache.clear()
+    caches["tokens"].clear()
     IamUserLease.objects.update(
         token_key="", holder="somebody", holder_expires_at=timezone.now() + dt.timedelta(minutes=1)
     )
@@ -275,7 +276,7 @@ def test_a_trial_that_dies_counts_as_the_trial(inventory: Inventory, sandbox: Sa
     token_for(inventory)
     credential, lease = IamCredential.objects.get(name="portal"), IamUserLease.objects.get()
     IamUserLease.objects.update(blocked_until=timezone.now() - dt.timedelta(seconds=1), token_key="")
-    cache.clear()
+    caches["tokens"].clear()
     row = tokens._read_lease(credential)
     assert tokens._acquire(row, "dies", Deadline.after(-1.9), is_forced=False)
     IamUserLease.objects.filter(pk=lease.pk).update(holder_expires_at=timezone.now() - dt.timedelta(seconds=1))

@@ -32,7 +32,8 @@ def passed_through(peer: str, **headers: str) -> HttpRequest:
         seen.append(request)
         return HttpResponse()
 
-    request = RequestFactory().get("/", REMOTE_ADDR=peer, **{f"HTTP_{name}": text for name, text in headers.items()})
+    request = RequestFactory().get("/", REMOTE_ADDR=peer)
+    request.META |= {f"HTTP_{name}": text for name, text in headers.items()}
     RequestContextMiddleware(ClientAddressMiddleware(view))(request)
     return seen[0]
 
@@ -52,6 +53,8 @@ ADDRESSES = [
     ("10.0.0.1", "1.1.1.1, 198.51.100.1", "198.51.100.1"),
     ("10.0.0.1", "10.9.9.9, 198.51.100.1", "198.51.100.1"),
     ("10.0.0.1", "127.0.0.1,198.51.100.1", "198.51.100.1"),
+    # The same addresses on a socket that listens on IPv4 and IPv6 at once.
+    ("::ffff:10.0.0.1", "::ffff:198.51.100.1", "198.51.100.1"),
     # Several proxies.
     ("10.0.0.1", "198.51.100.1, 10.0.0.2", "198.51.100.1"),
     ("10.0.0.1", "1.1.1.1, 198.51.100.1, 192.168.7.7, 10.0.0.2", "198.51.100.1"),
@@ -84,7 +87,7 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize(("peer", "forwarded", "expected"), ADDRESSES)
-def test_only_trusted_proxies_are_believed(peer, forwarded, expected):
+def test_only_trusted_proxies_are_believed(peer: str, forwarded: str | None, expected: Any) -> None:
     headers = {} if forwarded is None else {"X_FORWARDED_FOR": forwarded}
 
     request = passed_through(peer, **headers)
@@ -97,7 +100,9 @@ def test_only_trusted_proxies_are_believed(peer, forwarded, expected):
     ("peer", "forwarded", "expected"),
     [("", "198.51.100.1", "198.51.100.1"), ("", "198.51.100.1, 10.0.0.1", "198.51.100.1"), ("", "rubbish", "")],
 )
-def test_a_unix_socket_is_believed_when_the_settings_say_so(settings, peer, forwarded, expected):
+def test_a_unix_socket_is_believed_when_the_settings_say_so(
+    settings: Any, peer: str, forwarded: str, expected: Any
+) -> None:
     settings.TRUST_UNIX_PEERS = True
 
     request = passed_through(peer, X_FORWARDED_FOR=forwarded)
@@ -105,7 +110,7 @@ def test_a_unix_socket_is_believed_when_the_settings_say_so(settings, peer, forw
     assert request.META["REMOTE_ADDR"] == expected
 
 
-def test_without_trusted_proxies_nobody_is_believed(settings):
+def test_without_trusted_proxies_nobody_is_believed(settings: Any) -> None:
     settings.TRUSTED_PROXIES = []
 
     for peer in ("127.0.0.1", "10.0.0.1", "::1", ""):
@@ -113,7 +118,7 @@ def test_without_trusted_proxies_nobody_is_believed(settings):
 
 
 @pytest.mark.parametrize("peer", ["203.0.113.9", "", "rubbish", "2001:db8::9"])
-def test_a_stranger_s_forwarding_headers_are_gone_before_anything_reads_them(settings, peer):
+def test_a_stranger_s_forwarding_headers_are_gone_before_anything_reads_them(settings: Any, peer: str) -> None:
     settings.USE_X_FORWARDED_HOST, settings.USE_X_FORWARDED_PORT = True, True
 
     request = passed_through(
@@ -129,7 +134,7 @@ def test_a_stranger_s_forwarding_headers_are_gone_before_anything_reads_them(set
     assert not [name for name in request.META if name.startswith("HTTP_X_FORWARDED")]
 
 
-def test_a_trusted_proxy_says_whether_it_was_https():
+def test_a_trusted_proxy_says_whether_it_was_https() -> None:
     assert passed_through("10.0.0.1", X_FORWARDED_PROTO="https").is_secure()
     assert not passed_through("10.0.0.1", X_FORWARDED_PROTO="http").is_secure()
     assert not passed_through("10.0.0.1").is_secure()
@@ -139,7 +144,7 @@ def test_a_trusted_proxy_says_whether_it_was_https():
 @pytest.mark.parametrize(
     ("peer", "expected"), [("203.0.113.9", "203.0.113.9"), ("10.0.0.1", "198.51.100.1")], ids=["stranger", "proxy"]
 )
-def test_the_audit_keeps_the_address_that_counts(peer, expected):
+def test_the_audit_keeps_the_address_that_counts(peer: str, expected: Any) -> None:
     Client().post(
         reverse("account_login"),
         {"login": "nobody", "password": "wrong"},
@@ -153,20 +158,20 @@ def test_the_audit_keeps_the_address_that_counts(peer, expected):
 # --- request ids -----------------------------------------------------------------------------------
 
 
-def test_every_answer_carries_the_id_of_its_request():
+def test_every_answer_carries_the_id_of_its_request() -> None:
     first, second = Client().get("/healthz"), Client().get("/healthz")
 
     assert len(first["X-Request-Id"]) == 32
     assert first["X-Request-Id"] != second["X-Request-Id"]
 
 
-def test_a_stranger_does_not_choose_the_id():
+def test_a_stranger_does_not_choose_the_id() -> None:
     answer = Client().get("/healthz", REMOTE_ADDR="203.0.113.9", HTTP_X_REQUEST_ID="chosen-by-me")
 
     assert answer["X-Request-Id"] != "chosen-by-me"
 
 
-def test_a_trusted_proxy_s_id_is_kept():
+def test_a_trusted_proxy_s_id_is_kept() -> None:
     answer = Client().get("/healthz", REMOTE_ADDR="10.0.0.1", HTTP_X_REQUEST_ID="edge-0123456789")
 
     assert answer["X-Request-Id"] == "edge-0123456789"
@@ -175,14 +180,14 @@ def test_a_trusted_proxy_s_id_is_kept():
 @pytest.mark.parametrize(
     "text", ["short", "x" * 65, "has space in it", "line\r\nbreak-it", 'quote"quote', "é" * 10, ""]
 )
-def test_an_id_that_could_confuse_a_log_is_replaced(text):
+def test_an_id_that_could_confuse_a_log_is_replaced(text: str) -> None:
     request = passed_through("10.0.0.1", X_REQUEST_ID=text)
 
     assert request.META["sallyport.request_id"] != text
     assert len(request.META["sallyport.request_id"]) == 32
 
 
-def test_the_id_is_in_the_log_context_of_its_own_request_only():
+def test_the_id_is_in_the_log_context_of_its_own_request_only() -> None:
     seen = []
 
     def view(request: HttpRequest) -> HttpResponse:

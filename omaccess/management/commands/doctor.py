@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import caches
 from django.core.checks import INFO, WARNING, CheckMessage, run_checks
 from django.core.management.base import BaseCommand
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
@@ -139,6 +139,7 @@ def _cache() -> Findings:
     """Launches work without it, only slower: each asks for a token of its own."""
     probe = f"doctor-{time.time_ns()}"
     try:
+        cache = caches["tokens"]
         cache.set(probe, probe, timeout=10)
         answers = cache.get(probe) == probe
         cache.delete(probe)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.sessions.models import Session
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from accounts.models import User
@@ -21,7 +22,17 @@ from omaccess.audit import triggers
 from omaccess.causes import Cause
 from omaccess.errors import AnswersNeeded, CannotRecord, InvalidTransition, Invisible, TooManyLaunches
 from omaccess.meta import Meta
-from omaccess.models import AuditEvent, Grant, HostAccount, Launch, LaunchState, LoginAddress
+from omaccess.models import (
+    AuditEvent,
+    BastionInstance,
+    Grant,
+    Host,
+    HostAccount,
+    IamCredential,
+    Launch,
+    LaunchState,
+    LoginAddress,
+)
 from omaccess.models.launches import CROCKFORD, TRANSITIONS
 from omaccess.sandbox.server import SandboxServer
 from tests.factories import GrantFactory, HostAccountFactory, UserFactory
@@ -439,6 +450,97 @@ def test_the_session_of_somebody_else_hands_over_nothing(inventory: Inventory, m
     assert (result.url, result.launch.cause) == (None, Cause.SESSION_ENDED)
 
 
+NARROWED: list[tuple[str, Callable[[Grant], object]]] = [
+    ("ended", lambda grant: Grant.objects.update(valid_until=timezone.now() - dt.timedelta(seconds=1))),
+    ("asks for a second factor", lambda grant: Grant.objects.update(is_step_up_required=True)),
+    ("asks for a reason", lambda grant: Grant.objects.update(is_reason_required=True)),
+    ("covers no account any more", lambda grant: Grant.objects.update(every_account=False)),
+    ("revoked", lambda grant: Grant.objects.update(revoked_at=timezone.now(), revoked_by=grant.user)),
+]
+
+
+@pytest.mark.parametrize("narrow", [row[1] for row in NARROWED], ids=[row[0] for row in NARROWED])
+def test_a_change_of_the_grant_that_commits_while_the_hand_over_waits_for_it_counts(
+    committed_inventory: Inventory, meta_of: MetaOf, sandbox: SandboxServer, narrow: Callable[[Grant], object]
+) -> None:
+    inventory, meta = committed_inventory, meta_of(committed_inventory.staff)
+    sandbox.control.add_fault("cbh.om_url", hold="before")
+    results: list[launches.Result] = []
+    asking = in_thread(lambda: results.append(open_account(inventory.root, inventory.staff, meta)))
+    assert sandbox.control.wait("cbh.om_url", held=1)
+
+    with transaction.atomic():
+        Grant.objects.select_for_update().get(pk=inventory.grant.pk)
+        narrow(inventory.grant)
+        sandbox.control.release()
+        wait_until_somebody_waits_for_us()
+    asking.join(timeout=20)
+
+    (result,) = results
+    assert (result.url, result.launch.state) == (None, LaunchState.FAILED)
+
+
+def test_the_opened_event_names_the_grant_that_allowed_it_in_the_end(
+    committed_inventory: Inventory, meta_of: MetaOf, sandbox: SandboxServer
+) -> None:
+    inventory, meta = committed_inventory, meta_of(committed_inventory.staff)
+    other = GrantFactory(user=inventory.staff, host=inventory.root.host)
+    sandbox.control.add_fault("cbh.om_url", hold="before")
+    results: list[launches.Result] = []
+    asking = in_thread(lambda: results.append(open_account(inventory.root, inventory.staff, meta)))
+    assert sandbox.control.wait("cbh.om_url", held=1)
+
+    Grant.objects.filter(pk=inventory.grant.pk).update(revoked_at=timezone.now(), revoked_by=inventory.staff)
+    sandbox.control.release()
+    asking.join(timeout=20)
+
+    events = AuditEvent.objects.filter(reference=results[0].launch.reference).order_by("position")
+    assert [event.facts["grant"] for event in events] == [inventory.grant.pk, other.pk]
+    assert results[0].launch.grant_text == str(other)
+
+
+@pytest.mark.parametrize("change", ["disabled", "another project"])
+def test_a_link_asked_for_with_what_no_longer_holds_is_dropped(
+    committed_inventory: Inventory, meta_of: MetaOf, sandbox: SandboxServer, change: str
+) -> None:
+    inventory, meta = committed_inventory, meta_of(committed_inventory.staff)
+    account = inventory.root
+    sandbox.control.add_fault("cbh.om_url", hold="before")
+    results: list[launches.Result] = []
+    asking = in_thread(lambda: results.append(open_account(account, inventory.staff, meta)))
+    assert sandbox.control.wait("cbh.om_url", held=1)
+
+    if change == "disabled":
+        IamCredential.objects.update(is_enabled=False)
+    else:
+        BastionInstance.objects.update(project_id="another")
+    sandbox.control.release()
+    asking.join(timeout=20)
+
+    assert (results[0].url, results[0].launch.cause) == (None, Cause.DECISION_CHANGED)
+
+
+def test_a_credential_for_reading_opens_nothing(inventory: Inventory, meta_of: MetaOf, sandbox: SandboxServer) -> None:
+    IamCredential.objects.update(purpose=IamCredential.Purpose.READ)
+
+    result = open_account(inventory.root, inventory.staff, meta_of(inventory.staff))
+
+    assert (result.launch.state, result.launch.cause) == (LaunchState.REFUSED, Cause.CREDENTIAL_NOT_FOR_LAUNCHES)
+    assert sandbox.control.counters().get("iam.token", 0) == 0
+
+
+def test_guessing_tickets_uses_up_the_minute(inventory: Inventory, meta_of: MetaOf, settings: Any) -> None:
+    settings.LAUNCHES_PER_MINUTE = 3
+    Grant.objects.update(ticket_pattern="INC[0-9]{6}")
+    meta = meta_of(inventory.staff)
+    for number in range(3):
+        with pytest.raises(AnswersNeeded):
+            open_account(inventory.root, inventory.staff, meta, ticket=f"GUESS{number}")
+
+    with pytest.raises(TooManyLaunches):
+        open_account(inventory.root, inventory.staff, meta, ticket="INC123456")
+
+
 # --- once, busy, waiting -----------------------------------------------------------------------------
 
 
@@ -533,6 +635,26 @@ def test_attempts_end_after_a_bounded_number(
     result = launches.attempt(reference=waiting.launch.reference, by=inventory.staff, meta=meta)
 
     assert (result.launch.state, result.launch.cause) == (LaunchState.REFUSED, Cause.OUT_OF_ATTEMPTS)
+
+
+def test_a_later_attempt_is_recorded_as_what_it_asks_for_not_as_the_first(
+    inventory: Inventory, meta_of: MetaOf, sandbox: SandboxServer
+) -> None:
+    meta, account = meta_of(inventory.staff), inventory.account("root", "fresh")
+    waiting = open_account(account, inventory.staff, meta).launch
+    assert waiting.upstream_state == "INS_WHITE_LIST_INITIALIZING"
+    BastionInstance.objects.update(credential=inventory.credentials["second"])
+    Host.objects.filter(pk=account.host_id).update(name="renamed")
+    IamCredential.objects.filter(name="second").update(is_enabled=False)
+    Launch.objects.update(attempted_at=timezone.now() - dt.timedelta(seconds=10))
+
+    result = launches.attempt(reference=waiting.reference, by=inventory.staff, meta=meta)
+
+    stored = Launch.objects.get(pk=result.launch.pk)
+    last = AuditEvent.objects.filter(reference=waiting.reference).latest("position")
+    assert (stored.cause, stored.iam_user, stored.host_name) == (Cause.CREDENTIAL_DISABLED, "acme/second", "renamed")
+    assert (last.facts["iam_user"], last.facts["host"]) == ("acme/second", "renamed")
+    assert (stored.upstream_state, stored.request_id) == ("", "")
 
 
 def test_an_attempt_right_after_the_last_asks_nothing(
@@ -700,6 +822,19 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     return thread
+
+
+def wait_until_somebody_waits_for_us(seconds: float = 10) -> None:
+    """Until another connection waits for a lock that this transaction holds; SQLite cannot tell, its writers queue."""
+    if connection.vendor == "sqlite":
+        return
+    ends_at = time.monotonic() + seconds
+    with connection.cursor() as cursor:
+        while time.monotonic() < ends_at:
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+            if cursor.fetchone()[0]:
+                return
+    raise AssertionError("nobody waits for this transaction")
 
 
 class HeadHeldByAnother:

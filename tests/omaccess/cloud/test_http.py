@@ -665,11 +665,13 @@ def test_proxy_that_refuses_hangs_or_drips(
     proxy = start_wire(reply)
     started = time.monotonic()
 
-    error = failure_of(make_transport(wire, proxy=proxy.url), wire, seconds=SHORT_SECONDS)
+    # Only those that are about time get little of it: on a loaded machine rubbish takes a while, too.
+    seconds = SHORT_SECONDS if expected is CloudTimeout else 10.0
+    error = failure_of(make_transport(wire, proxy=proxy.url), wire, seconds=seconds)
 
     assert type(error) is expected
     assert getattr(error, "sent", False) is False
-    assert time.monotonic() - started < SHORT_SECONDS + GRACE_SECONDS
+    assert time.monotonic() - started < seconds + GRACE_SECONDS
 
 
 @pytest.mark.parametrize(

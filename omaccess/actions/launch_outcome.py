@@ -1,0 +1,152 @@
+"""Step 7 of a launch: what came of asking the cloud, committed; the decision is made again before a link leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+from accounts import sessions
+from accounts.models import User
+from omaccess.actions.launch_intent import grant_facts, load_account
+from omaccess.actions.transitions import move
+from omaccess.causes import Cause, cause_of, state_of
+from omaccess.cloud.errors import CloudError, CloudThrottled, LoginOriginNotAllowed, OmUrlRefused
+from omaccess.cloud.types import OmUrl
+from omaccess.cloud_link import Target, Timing
+from omaccess.errors import (
+    NotAllowed,
+)
+from omaccess.locks import rows_for_share, writing
+from omaccess.meta import Meta
+from omaccess.models import Grant, HostAccount, IamCredential, Launch, LaunchState
+from omaccess.policies import decide
+
+log = structlog.get_logger(__name__)
+
+
+def close(launch: Launch, error: Exception, timing: Timing, *, by: User, meta: Meta) -> None:
+    """No link: waiting for 9002 while attempts are left, else refused or failed."""
+    cause, state = cause_of(error), state_of(error)
+    if cause is Cause.TRUSTLIST_INITIALISING:
+        if launch.attempt < settings.WAITING_ATTEMPTS:
+            state = LaunchState.WAITING
+        else:
+            cause = Cause.OUT_OF_ATTEMPTS
+    upstream = _upstream(error)
+    with writing():
+        move(
+            launch,
+            state,
+            by=by,
+            meta=meta,
+            cause=cause,
+            facts=upstream | _timing_facts(timing),
+            **upstream,
+            token_seconds=timing.token_seconds,
+            link_seconds=timing.link_seconds,
+        )
+    log.info("launch_closed", launch=launch.reference, state=str(state), cause=str(cause))
+
+
+def hand_over(launch: Launch, url: OmUrl, target: Target, timing: Timing, *, by: User, meta: Meta) -> OmUrl | None:
+    """Step 7: decide again on rows that nobody can change meanwhile, then row and event in one transaction."""
+    values: dict[str, Any] = {
+        "upstream_state": url.upstream_state[:64],
+        "request_id": url.request_id[:64],
+        "login_origin": url.origin[:255],
+        "token_seconds": timing.token_seconds,
+        "link_seconds": timing.link_seconds,
+    }
+    facts: dict[str, Any] = {
+        "login_origin": url.origin,
+        "upstream_request_id": url.request_id,
+        **_timing_facts(timing),
+    }
+    with writing():
+        try:
+            grant = _decide_again(launch, target, meta)
+        except NotAllowed as no:
+            move(
+                launch,
+                LaunchState.FAILED,
+                by=by,
+                meta=meta,
+                cause=no.cause,
+                facts=facts | {"dropped": True},
+                **values,
+            )
+            return None
+        fingerprint = salted_hmac("omaccess.login_url", url.value, algorithm="sha256").hexdigest()
+        # The grant that holds now: another than at first, if that one was revoked meanwhile.
+        facts |= {"fingerprint": fingerprint, **grant_facts(grant)}
+        values["grant_text"] = facts["grant_text"]
+        move(launch, LaunchState.OPENED, by=by, meta=meta, facts=facts, **values)
+    log.info("launch_opened", launch=launch.reference)
+    return url
+
+
+def _decide_again(launch: Launch, target: Target, meta: Meta) -> Grant:
+    """User, session and decision once more, on rows that nobody can change until the commit.
+
+    First the locks, then the reading: whoever revokes, narrows or edits locks the same rows, so that their change is
+    either seen here or comes after us.
+
+    Raises: NotAllowed with the cause that holds now.
+    """
+    rows_for_share(User.objects.filter(pk=launch.user_id).values_list("pk"))
+    rows_for_share(Session.objects.filter(session_key=meta.session_key).values_list("pk"))
+    rows_for_share(
+        HostAccount.objects.filter(pk=launch.account_id).values_list(
+            "pk", "host__name", "host__instance__name", "host__instance__credential__version"
+        )
+    )
+    rows_for_share(IamCredential.objects.filter(pk=target.credential_id).values_list("pk"))
+    user = User.objects.get(pk=launch.user_id)
+    if not user.is_active:
+        raise NotAllowed(Cause.PERSON_DISABLED)
+    if not sessions.is_live(meta.session_key, user):
+        raise NotAllowed(Cause.SESSION_ENDED)
+    account = load_account(launch.account_id)
+    if account is None or Target.of(account) != target:
+        raise NotAllowed(Cause.DECISION_CHANGED)
+    grants = Grant.objects.of(user).in_force(timezone.now()).for_host(account.host_id)
+    rows_for_share(grants.order_by("pk").values_list("pk"))
+    decision = decide(account, user=user, at=timezone.now())
+    grant = decision.grant_for(reason=launch.reason, ticket=launch.ticket)
+    if decision.cause is not None or grant is None:
+        raise NotAllowed(decision.cause or Cause.DECISION_CHANGED)
+    return grant
+
+
+def _upstream(error: Exception) -> dict[str, Any]:
+    """What the cloud said of itself, for the launch's columns and the event."""
+    if not isinstance(error, CloudError):
+        return {}
+    facts: dict[str, Any] = {
+        "upstream_code": error.code[:64],
+        "upstream_description": error.description[:500],
+        "request_id": error.request_id[:64],
+    }
+    if isinstance(error, OmUrlRefused):
+        facts["upstream_state"] = error.raw_state[:64]
+    if isinstance(error, LoginOriginNotAllowed):
+        facts["login_origin"] = error.origin[:255]
+    if isinstance(error, CloudThrottled) and error.retry_after_seconds is not None:
+        facts["retry_after_seconds"] = min(86_400, int(error.retry_after_seconds) + 1)
+    problem = getattr(error, "problem", "")
+    if problem and not facts["upstream_description"]:
+        facts["upstream_description"] = str(problem)
+    return facts
+
+
+def _timing_facts(timing: Timing) -> dict[str, Any]:
+    """Whole milliseconds: the audit's bytes know no fractions."""
+    return {
+        "token_milliseconds": None if timing.token_seconds is None else round(timing.token_seconds * 1000),
+        "link_milliseconds": None if timing.link_seconds is None else round(timing.link_seconds * 1000),
+    }
