@@ -23,7 +23,7 @@ from omaccess.sandbox.server import SandboxServer
 from omaccess.sandbox.world import World, load_world
 from tests import inventory as inventory_rows
 
-pytest_plugins = ["tests.services"]
+pytest_plugins = ["tests.services", "tests.browser"]
 
 WORLD = Path(__file__).parent / "world.toml"
 

@@ -1,124 +1,13 @@
-"""A real Chromium in front of a real portal and the sandbox."""
+"""Everything in this folder drives a real Chromium (see tests/browser.py)."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, expect, sync_playwright
-
-from tests.factories import PASSWORD
-from tests.inventory import Inventory
-
-SCREENSHOTS = Path(__file__).parents[2] / "var" / "screenshots"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PATIENCE_MS = 15_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
-
-
-@pytest.fixture(scope="session")
-def chromium(django_db_setup: None) -> Iterator[Browser]:
-    """One browser for all tests. Started after the database: Django keeps connections apart by running event loop."""
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail("Chromium is required and not installed.")
-        pytest.skip("Chromium is not installed.")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@dataclass
-class Visitor:
-    """A person with a browser. Everything the browser complains about is kept in `complaints`."""
-
-    context: BrowserContext
-    page: Page
-    url: str
-    complaints: list[str] = field(default_factory=list)
-    expected: list[str] = field(default_factory=list)
-
-    def watch(self, page: Page) -> None:
-        page.on("console", self._console)
-        page.on("pageerror", lambda error: self.complaints.append(f"{page.url}: {error}"))
-        page.on("response", self._response)
-
-    def _console(self, message: ConsoleMessage) -> None:
-        # "Failed to load resource" repeats what `_response` knows better.
-        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
-            self.complaints.append(message.text)
-
-    def _response(self, response: Response) -> None:
-        if response.status >= 400:
-            self.complaints.append(f"{response.status} {response.url}")
-
-    def expects(self, text: str) -> None:
-        """A complaint that belongs to the story."""
-        self.expected.append(text)
-
-    @property
-    def surprises(self) -> list[str]:
-        return [text for text in self.complaints if not any(part in text for part in self.expected)]
-
-    def go(self, path: str) -> None:
-        self.page.goto(self.url + path)
-
-    def sign_in(self, username: str = "staff", page: Page | None = None) -> None:
-        page = page or self.page
-        if "/accounts/login/" not in page.url:
-            page.goto(self.url + "/accounts/login/")
-        page.get_by_label("Username").fill(username)
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(lambda url: "/accounts/login/" not in url)  # and its scripts have run
-
-    def open(self, account: str, host: str = "web-01") -> Page:
-        """Press the button; the new window it opens."""
-        with self.page.expect_popup() as popup:
-            self.page.get_by_role("button", name=f"Open {host} as {account} in a new window").click()
-        return popup.value
-
-    def screenshot(self, name: str, page: Page | None = None) -> None:
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        (page or self.page).screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
-
-
-@pytest.fixture
-def visitor(chromium: Browser, portal_server: str, committed_inventory: Inventory) -> Iterator[Visitor]:
-    """Signed out, with JavaScript. At the end the browser must not have complained unexpectedly."""
-    yield from _visit(chromium.new_context(), portal_server)
-
-
-@pytest.fixture
-def visitor_without_scripts(chromium: Browser, portal_server: str, committed_inventory: Inventory) -> Iterator[Visitor]:
-    yield from _visit(chromium.new_context(java_script_enabled=False), portal_server)
-
-
-def _visit(context: BrowserContext, url: str) -> Iterator[Visitor]:
-    context.set_default_timeout(PATIENCE_MS)
-    expect.set_options(timeout=PATIENCE_MS)
-    visitor = Visitor(context, context.new_page(), url)
-    visitor.watch(visitor.page)
-    context.on("page", visitor.watch)
-    yield visitor
-    context.close()
-    assert visitor.surprises == []

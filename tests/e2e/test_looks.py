@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from omaccess.causes import Cause
 from omaccess.models import LaunchState
-from tests.e2e.conftest import Visitor
+from tests.browser import Visitor
 from tests.factories import HostAccountFactory, HostFactory
 from tests.inventory import Inventory
 from tests.omaccess.views.test_activity import make_launch

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from omaccess.models import AuditEvent, Grant, HostAccount, Launch, LaunchState, LoginAddress
 from omaccess.sandbox.server import SandboxServer
-from tests.e2e.conftest import Visitor
+from tests.browser import Visitor
 from tests.factories import GrantFactory, UserFactory
 from tests.inventory import Inventory
 

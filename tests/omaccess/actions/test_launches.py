@@ -19,6 +19,7 @@ from omaccess import bulkhead
 from omaccess.actions import launches
 from omaccess.actions.transitions import move
 from omaccess.audit import triggers
+from omaccess.audit.verify import verify
 from omaccess.causes import Cause
 from omaccess.errors import AnswersNeeded, CannotRecord, InvalidTransition, Invisible, TooManyLaunches
 from omaccess.meta import Meta
@@ -805,6 +806,26 @@ def test_the_cost_of_a_launch_does_not_grow_with_the_inventory(
         result = open_account(inventory.root, inventory.staff, meta)
 
     assert result.url is not None
+
+
+def test_as_many_at_once_as_the_process_has_threads_all_get_an_answer(
+    committed_inventory: Inventory, meta_of: MetaOf, settings: Any
+) -> None:
+    inventory, meta = committed_inventory, meta_of(committed_inventory.staff)
+    account, results = inventory.root, list[launches.Result]()
+
+    def several() -> None:
+        for _number in range(3):
+            results.append(open_account(account, inventory.staff, meta))
+
+    threads = [in_thread(several) for _number in range(settings.WEB_THREADS)]
+    for thread in threads:
+        thread.join(timeout=60)
+
+    outcomes = {(result.launch.state, result.launch.cause) for result in results}
+    assert len(results) == 3 * settings.WEB_THREADS
+    assert outcomes <= {("opened", ""), ("failed", "busy")}
+    assert not verify(head=None).problems
 
 
 # --- tools -------------------------------------------------------------------------------------------

@@ -8,11 +8,9 @@ from playwright.sync_api import expect
 
 from accounts.models import ADMINS
 from omaccess.models import AuditEvent, HostAccount
-from tests.e2e.conftest import Visitor, chromium, visitor
+from tests.browser import Visitor
 from tests.factories import UserFactory
 from tests.inventory import Inventory
-
-__all__ = ["chromium", "visitor"]
 
 pytestmark = pytest.mark.e2e
 
