@@ -105,6 +105,18 @@ def test_the_sandbox_wears_a_badge(ada: Client, settings: Settings) -> None:
     assert "Sandbox" not in without
 
 
+@pytest.mark.parametrize("name", ["index", "omaccess_host_changelist", "omaccess_grant_add", "why"])
+def test_the_sandboxs_banner_is_on_every_page(ada: Client, settings: Settings, name: str) -> None:
+    text = "Nothing here reaches a real server."
+
+    with_sandbox = ada.get(page(name))
+    settings.IS_SANDBOX = False
+    without = ada.get(page(name))
+
+    assert text in with_sandbox.text
+    assert text not in without.text
+
+
 def test_the_checklist_says_what_is_missing_and_goes_when_nothing_is(ada: Client) -> None:
     empty = ada.get(page("index")).content.decode()
     account = HostAccountFactory()
