@@ -36,16 +36,15 @@ def writing() -> Iterator[None]:
         _write_turn.release()
 
 
-def rows_for_share(rows: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
-    """Run a `values_list` query whose rows nobody can change until the transaction ends.
+def hold_for_share(rows: QuerySet[Any, Any]) -> None:
+    """Nobody can change these rows until the transaction ends; give a `values_list` of every table that counts.
 
-    Every table it joins is locked, so all joins must be inner. On SQLite a transaction that may write is alone
-    anyway (BEGIN IMMEDIATE), and the query runs as it is.
+    Every table it joins is locked, so all joins must be inner. On SQLite there is nothing to do: a transaction that may
+    write is alone anyway (BEGIN IMMEDIATE).
     """
     connection = connections[DEFAULT_DB_ALIAS]
+    if connection.vendor != "postgresql":
+        return
     sql, params = rows.query.get_compiler(connection=connection).as_sql()
-    if connection.vendor == "postgresql":
-        sql += " FOR SHARE"
     with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return list(cursor.fetchall())
+        cursor.execute(f"{sql} FOR SHARE", params)

@@ -21,7 +21,7 @@ from omaccess.cloud_link import Target, Timing
 from omaccess.errors import (
     NotAllowed,
 )
-from omaccess.locks import rows_for_share, writing
+from omaccess.locks import hold_for_share, writing
 from omaccess.meta import Meta
 from omaccess.models import Grant, HostAccount, IamCredential, Launch, LaunchState
 from omaccess.policies import decide
@@ -98,14 +98,14 @@ def _decide_again(launch: Launch, target: Target, meta: Meta) -> Grant:
 
     Raises: NotAllowed with the cause that holds now.
     """
-    rows_for_share(User.objects.filter(pk=launch.user_id).values_list("pk"))
-    rows_for_share(Session.objects.filter(session_key=meta.session_key).values_list("pk"))
-    rows_for_share(
+    hold_for_share(User.objects.filter(pk=launch.user_id).values_list("pk"))
+    hold_for_share(Session.objects.filter(session_key=meta.session_key).values_list("pk"))
+    hold_for_share(
         HostAccount.objects.filter(pk=launch.account_id).values_list(
             "pk", "host__name", "host__instance__name", "host__instance__credential__version"
         )
     )
-    rows_for_share(IamCredential.objects.filter(pk=target.credential_id).values_list("pk"))
+    hold_for_share(IamCredential.objects.filter(pk=target.credential_id).values_list("pk"))
     user = User.objects.get(pk=launch.user_id)
     if not user.is_active:
         raise NotAllowed(Cause.PERSON_DISABLED)
@@ -115,7 +115,7 @@ def _decide_again(launch: Launch, target: Target, meta: Meta) -> Grant:
     if account is None or Target.of(account) != target:
         raise NotAllowed(Cause.DECISION_CHANGED)
     grants = Grant.objects.of(user).in_force(timezone.now()).for_host(account.host_id)
-    rows_for_share(grants.order_by("pk").values_list("pk"))
+    hold_for_share(grants.order_by("pk").values_list("pk"))
     decision = decide(account, user=user, at=timezone.now())
     grant = decision.grant_for(reason=launch.reason, ticket=launch.ticket)
     if decision.cause is not None or grant is None:
