@@ -9,7 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from omaccess import vault
 from omaccess.audit import triggers
-from omaccess.clients import endpoint_rules
+from omaccess.clients import endpoint_rules, transport
 from omaccess.cloud.errors import EndpointNotAllowed
 
 
@@ -29,6 +29,20 @@ def cloud_endpoints(app_configs: Any, **_kwargs: Any) -> list[CheckMessage]:
         endpoint_rules()
     except (ValueError, EndpointNotAllowed) as error:
         return [Error(f"CLOUD_ENDPOINTS: {error}", id="omaccess.E002")]
+    return []
+
+
+@register(Tags.security)
+def cloud_connection(app_configs: Any, **_kwargs: Any) -> list[CheckMessage]:
+    """The proxy and the CA bundle are usable: found now, not in the middle of somebody's launch."""
+    if cloud_endpoints(app_configs):
+        return []
+    try:
+        transport()
+    except OSError as error:
+        return [Error(f"CLOUD_CA_BUNDLE: {error}", id="omaccess.E007")]
+    except ValueError as error:
+        return [Error(f"CLOUD_PROXY: {error}", id="omaccess.E008")]
     return []
 
 

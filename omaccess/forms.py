@@ -10,6 +10,10 @@ MAX_ID = 2**63 - 1
 """The largest id a row can have; more would overflow the database's integer."""
 
 
+MAX_TYPED = 2000
+"""More than any field takes; the rest of somebody's megabyte is not sent back to them."""
+
+
 def one_line(text: str) -> str:
     """Typed text without anything unprintable: PostgreSQL refuses NUL, and an audit is read line by line."""
     return "".join(character if character.isprintable() else " " for character in text).strip()
@@ -18,7 +22,14 @@ def one_line(text: str) -> str:
 class LaunchForm(forms.Form):
     """Only the account is judged here. Reason and ticket are judged by the action, which knows the grants."""
 
-    account = forms.IntegerField(min_value=1, max_value=MAX_ID)
+    # Digits as our own forms send them, nothing that merely reads as a number.
+    account = forms.RegexField(r"\A[1-9][0-9]{0,18}\Z", strip=False)
+
+    def clean_account(self) -> int:
+        number = int(self.cleaned_data["account"])
+        if number > MAX_ID:
+            raise forms.ValidationError("too large", code="invalid")
+        return number
 
     @property
     def account_id(self) -> int:
@@ -26,11 +37,11 @@ class LaunchForm(forms.Form):
 
     @property
     def reason(self) -> str:
-        return one_line(self.data.get("reason", ""))
+        return one_line(self.data.get("reason", "")[:MAX_TYPED])
 
     @property
     def ticket(self) -> str:
-        return one_line(self.data.get("ticket", ""))
+        return one_line(self.data.get("ticket", "")[:MAX_TYPED])
 
     @property
     def once(self) -> uuid.UUID | None:

@@ -6,12 +6,22 @@ Every variable may also be given as ``NAME_FILE``, the path of a file that holds
 
 import os
 from pathlib import Path
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from environs import EnvError, FileAwareEnv
 
+
 # Files that hold a secret usually end in a line break, which is no part of it.
-env = FileAwareEnv(eager=True, strip_whitespace=True)
+class _Env(FileAwareEnv):
+    def _get_value(self, env_key: str, default: Any) -> Any:
+        try:
+            return super()._get_value(env_key, default)
+        except ValueError as error:
+            raise ImproperlyConfigured(str(error)) from None
+
+
+env = _Env(eager=True, strip_whitespace=True)
 
 
 def read_env_file() -> None:

@@ -48,6 +48,19 @@ class ClientAddressMiddleware:
         return self.get_response(request)
 
 
+class HealthMiddleware:
+    """Answers the probes before anything asks for host, session or https: they come by address, in the clear."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        from portal import views
+
+        probe = {"/healthz": views.healthz, "/readyz": views.readyz}.get(request.path_info)
+        return probe(request) if probe else self.get_response(request)
+
+
 class SignInMiddleware(LoginRequiredMiddleware):
     """Django's, but for public views it does not even ask who somebody is: health must not need the database."""
 

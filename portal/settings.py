@@ -5,6 +5,7 @@ Every variable is explained in deploy/env.example.
 
 import datetime as dt
 import ipaddress
+import zoneinfo
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "portal.middleware.RequestContextMiddleware",
     "portal.middleware.ClientAddressMiddleware",
+    "portal.middleware.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -259,8 +261,12 @@ REQUIRE_AUDIT_ROLE = env.bool("REQUIRE_AUDIT_ROLE", True)
 CLOUD_PROXY = env.str("CLOUD_PROXY", "")
 CLOUD_CA_BUNDLE = env.str("CLOUD_CA_BUNDLE", "")
 ATTEMPT_SECONDS = env.float("ATTEMPT_SECONDS", 10.0)
+if not 1 <= ATTEMPT_SECONDS <= 60:
+    raise ImproperlyConfigured("ATTEMPT_SECONDS is between 1 and 60.")
 LAUNCHES_PER_MINUTE = env.int("LAUNCHES_PER_MINUTE", 30)
 WAITING_ATTEMPTS = env.int("WAITING_ATTEMPTS", 10)
+if LAUNCHES_PER_MINUTE < 1 or WAITING_ATTEMPTS < 1:
+    raise ImproperlyConfigured("LAUNCHES_PER_MINUTE and WAITING_ATTEMPTS are at least 1.")
 
 # --- background work -----------------------------------------------------------------------------
 
@@ -312,10 +318,14 @@ LOCALE_PATHS = [BASE_DIR / "portal" / "locale"]
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = env.str("TIME_ZONE", "UTC")
+if TIME_ZONE not in zoneinfo.available_timezones():
+    raise ImproperlyConfigured(f"TIME_ZONE is {TIME_ZONE!r}, which is no time zone; Europe/Berlin is one.")
 
 # --- logs ----------------------------------------------------------------------------------------
 
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO").upper()
+if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+    raise ImproperlyConfigured(f"LOG_LEVEL is {LOG_LEVEL!r}; it is DEBUG, INFO, WARNING, ERROR or CRITICAL.")
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -6,7 +6,6 @@ Web processes ask through deploy/gunicorn.conf.py. The worker and the scheduler 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from django.core.checks import ERROR, CheckMessage, run_checks
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from portal.celery import app
+from portal.env import env
 
 __all__ = ["StartRefused", "app", "verify"]
 
@@ -54,7 +54,7 @@ def _verify_or_exit(**_kwargs: Any) -> None:
 
 def _announce(**_kwargs: Any) -> None:
     """Touch the file that READY_PATH names, for whoever waits for this process to be up."""
-    path = os.environ.get("READY_PATH", "")
+    path = env.str("READY_PATH", "")
     if path:
         Path(path).touch()
 

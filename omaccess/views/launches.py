@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -134,8 +135,12 @@ def launch_status(request: SignedInRequest, once: uuid.UUID) -> HttpResponse:
 
 @cache_control(private=True, max_age=600)
 @require_safe
+@login_not_required
 def opening(request: HttpRequest) -> HttpResponse:
-    """What the new window shows until the answer arrives. Static: loading it does nothing."""
+    """What the new window shows until the answer arrives. Static: loading it does nothing.
+
+    Public, so that after an expired session the form goes out at once and the sign-in knows where it leads.
+    """
     return render(request, "omaccess/launches/opening.html")
 
 

@@ -10,7 +10,7 @@ from django.db import OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from django.urls import reverse
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from omaccess.models import AuditHead
 from portal.views import Readiness, readiness
@@ -186,3 +186,10 @@ def test_whoever_may_enter_is_led_in(client: Client) -> None:
 
     assert client.get("/admin/login/")["Location"] == "/admin/"
     assert client.get("/admin/").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_probes_come_by_any_address_and_in_the_clear(db: None, settings: Settings, path: str) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+
+    assert Client().get(path, headers={"host": "10.9.8.7:8000"}).status_code == 200

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +14,7 @@ from omaccess.clients import endpoint_rules
 from omaccess.cloud.errors import EndpointNotAllowed
 from omaccess.demo_inventory import NotADemo
 from omaccess.sandbox.world import load_world
+from portal.env import env
 
 DEFAULT_PASSWORD = "sallyport-demo"  # noqa: S105 - printed on the screen, opens nothing but the demo
 
@@ -29,7 +29,6 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--sandbox-url",
-            default=f"http://127.0.0.1:{os.environ.get('SANDBOX_PORT', '8010')}",
             help="where the sandbox answers (default: 127.0.0.1 and SANDBOX_PORT)",
         )
         parser.add_argument(
@@ -42,10 +41,11 @@ class Command(BaseCommand):
         if not settings.IS_SANDBOX:
             raise CommandError(_("Demo data belongs to the sandbox. CLOUD is huawei here, so nothing was written."))
         try:
-            url = endpoint_rules().check(options["sandbox_url"])
+            default = f"http://127.0.0.1:{env.str('SANDBOX_PORT', '8010')}"
+            url = endpoint_rules().check(options["sandbox_url"] or default)
         except EndpointNotAllowed as error:
             raise CommandError(_("The sandbox's address cannot be used. {why}").format(why=error)) from None
-        password = os.environ.get("DEMO_PASSWORD") or DEFAULT_PASSWORD
+        password = env.str("DEMO_PASSWORD", "") or DEFAULT_PASSWORD
         try:
             self._load(url, password, set_passwords=options["set_passwords"])
         except NotADemo as error:

@@ -69,7 +69,11 @@ class Command(BaseCommand):
 
     def _subjects(self) -> Iterator[tuple[str, Callable[[], Findings]]]:
         """What is examined, in order. Nothing that needs the database follows one that does not answer."""
-        yield _("Settings"), _settings
+        found = list(_settings())
+        yield _("Settings"), lambda: iter(found)
+        if any(finding.is_wrong and finding.text.startswith("omaccess.") for finding in found):
+            # Keys or endpoints that cannot be read: everything below would only fail for the same reason.
+            return
         database = list(_database())
         yield _("Database"), lambda: iter(database)
         yield _("Cache"), _cache
@@ -143,7 +147,7 @@ def _cache() -> Findings:
         cache.set(probe, probe, timeout=10)
         answers = cache.get(probe) == probe
         cache.delete(probe)
-    except (RedisError, DatabaseError, OSError) as error:
+    except (RedisError, DatabaseError, OSError, ValueError) as error:
         yield Finding(_("The cache does not answer ({kind}). Check CACHE_URL.").format(kind=type(error).__name__))
         return
     if not answers:

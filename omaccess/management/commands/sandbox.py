@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from omaccess.sandbox.server import SandboxError, SandboxServer
 from omaccess.sandbox.world import DEMO_WORLD, WorldError, load_world
+from portal.env import env
 
 _SHORTEST_TOKEN = 20
 _ENDING = {signal.SIGTERM, signal.SIGINT}
@@ -24,7 +25,7 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--port", type=int, help="port on 127.0.0.1 (default: SANDBOX_PORT, else 8010)")
+        parser.add_argument("--port", help="port on 127.0.0.1 (default: SANDBOX_PORT, else 8010)")
         parser.add_argument("--world", type=Path, default=DEMO_WORLD, help="world file (default: the demo's)")
         parser.add_argument(
             "--control-token-file",
@@ -34,7 +35,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        port = options["port"] if options["port"] is not None else _port_from_environment()
+        port = _port(options["port"]) if options["port"] is not None else _port(env.str("SANDBOX_PORT", "8010"))
         token_file: Path | None = options["control_token_file"]
         try:
             server = SandboxServer(load_world(options["world"]), port=port, control_token=_control_token(token_file))
@@ -56,10 +57,11 @@ class Command(BaseCommand):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _port_from_environment() -> int:
-    text = os.environ.get("SANDBOX_PORT", "8010")
+def _port(given: str | int) -> int:
+    """Raises: CommandError. A port as typed, or as a caller in Python gives it."""
+    text = str(given)
     if not (text.isascii() and text.isdigit() and int(text) <= 65_535):
-        raise CommandError(_("SANDBOX_PORT must be a port number, not {text}.").format(text=repr(text)))
+        raise CommandError(_("--port or SANDBOX_PORT must be a port number, not {text}.").format(text=repr(text)))
     return int(text)
 
 

@@ -41,7 +41,7 @@ def granted(user: User, **host: Any) -> HostAccount:
 # --- the list ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/", "/?q=web", "/hosts/", "/hosts/1/", "/activity/", "/launches/opening/"])
+@pytest.mark.parametrize("path", ["/", "/?q=web", "/hosts/", "/hosts/1/", "/activity/"])
 def test_signed_out_leads_to_the_sign_in_and_back(client: Client, path: str) -> None:
     response = client.get(path)
 
