@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 
 from accounts.models import ADMINS, AUDITORS, User
 from omaccess.actions import people
-from omaccess.admin.pages import AuditedAdmin
+from omaccess.admin.pages import AuditedAdmin, SecretTyped
 from omaccess.admin.site import site
 from omaccess.admin.words import NOTHING, display, moment
 
@@ -27,8 +27,10 @@ SHOWN_MEMBERS = 200
 MAX_PASSWORD = 4096
 
 
-class UserForm(forms.ModelForm):  # type: ignore[type-arg]
+class UserForm(SecretTyped, forms.ModelForm):  # type: ignore[type-arg]
     """A password only goes in. Without one, nobody can sign in as this person with a password."""
+
+    typed_once = "new_password"
 
     new_password = forms.CharField(
         label=_("Password"),
@@ -100,11 +102,11 @@ class UserAdmin(AuditedAdmin):
             ),
         ]
         if obj:
-            found.append((_("History"), {"fields": [("date_joined", "last_login")]}))
+            found.append((_("History"), {"fields": [("joined", "signed_in")]}))
         return found
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return ["date_joined", "last_login", *(["username"] if obj else [])]
+        return ["joined", "signed_in", *(["username"] if obj else [])]
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
         return ["is_active", *(["is_superuser"] if request.user.is_superuser else [])]
@@ -134,6 +136,10 @@ class UserAdmin(AuditedAdmin):
     @display(description=_("groups"))
     def group_names(self, user: User) -> str:
         return ", ".join(group.name for group in user.groups.all()) or NOTHING
+
+    @display(description=_("since"))
+    def joined(self, user: User) -> str:
+        return moment(user.date_joined)
 
     @display(description=_("last sign-in"), ordering="last_login")
     def signed_in(self, user: User) -> str:

@@ -1,6 +1,6 @@
 -- What the role that the portal runs as may do. Run as the owner of the tables, after every `migrate`:
 --
---     psql "$MIGRATE_DATABASE_URL" -v role=sallyport_web -f deploy/postgresql-roles.sql
+--     psql "$MIGRATE_DATABASE_URL" -v ON_ERROR_STOP=1 -v role=sallyport_web -f deploy/postgresql-roles.sql
 --
 -- The audit's events can be read and added, never changed: the start of the portal is refused otherwise. The
 -- audit's head may be updated, because appending locks and moves it; a trigger lets it only follow the events.

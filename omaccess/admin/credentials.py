@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 from omaccess import tokens
 from omaccess.actions import credentials
 from omaccess.admin.inventory import EndpointField
-from omaccess.admin.pages import AuditedAdmin, change_of
+from omaccess.admin.pages import AuditedAdmin, SecretTyped, change_of
 from omaccess.admin.site import site
 from omaccess.admin.words import cause_title, display, moment
 from omaccess.models import IamCredential, IamUserLease
@@ -25,8 +25,10 @@ from omaccess.models import IamCredential, IamUserLease
 MAX_SECRET = 1000
 
 
-class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
+class CredentialForm(SecretTyped, forms.ModelForm):  # type: ignore[type-arg]
     """The secret is only ever read from what was typed; nothing puts the stored one into the page."""
+
+    typed_once = "secret"
 
     secret = forms.CharField(
         label=_("Password of the IAM user"),

@@ -23,7 +23,7 @@ from omaccess.actions import grants
 from omaccess.admin.filters import GrantStateFilter
 from omaccess.admin.pages import AuditedAdmin, RowInline, odd_text
 from omaccess.admin.site import site
-from omaccess.admin.words import NOTHING, admin_of, display, moment
+from omaccess.admin.words import NOTHING, admin_of, display, moment, moment_text
 from omaccess.errors import InvalidTransition
 from omaccess.meta import Meta
 from omaccess.models import Grant, GrantAccount, GrantLabel
@@ -112,9 +112,10 @@ class GrantAdmin(AuditedAdmin):
     search_fields = ["user__username__istartswith", "group__name__istartswith", "host__name__istartswith"]
     search_help_text = _("User name, group or host, from the beginning.")
     actions = ["revoke_selected"]
-    readonly_fields = ["created_by", "created_at", "revoked_at", "revoked_by"]
+    readonly_fields = ["created_by", "created", "revoked", "revoked_by"]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        may_change = self.has_change_permission(request, obj) if obj else True
         found: list[Any] = [
             (
                 _("Who"),
@@ -124,14 +125,14 @@ class GrantAdmin(AuditedAdmin):
                 },
             ),
             (_("What"), {"fields": [("target", "host"), "every_account"]}),
-            (_("When"), {"fields": ["valid_from", "valid_until"]}),
+            (_("When"), {"fields": ["valid_from", "valid_until"] if may_change else ["begins", "ends"]}),
             (
                 _("On which conditions"),
                 {"fields": [("is_reason_required", "is_step_up_required"), "ticket_pattern", "note"]},
             ),
         ]
         if obj:
-            found.append((_("History"), {"fields": [("created_by", "created_at"), ("revoked_by", "revoked_at")]}))
+            found.append((_("History"), {"fields": [("created_by", "created"), ("revoked_by", "revoked")]}))
         return found
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
@@ -154,6 +155,28 @@ class GrantAdmin(AuditedAdmin):
 
     def warnings(self, obj: Grant) -> list[str]:
         return [warning for warning in map(odd_text, obj.account_names.values_list("name", flat=True)) if warning]
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Grant | None = None,
+    ) -> HttpResponse:
+        if obj is not None:
+            context["revoked_when"] = moment_text(obj.revoked_at)
+        response: HttpResponse = super().render_change_form(request, context, add, change, form_url, obj)
+        return response
+
+    @display(description=_("granted at"))
+    def created(self, grant: Grant) -> str:
+        return moment(grant.created_at)
+
+    @display(description=_("revoked at"))
+    def revoked(self, grant: Grant) -> str:
+        return moment(grant.revoked_at)
 
     # --- the list --------------------------------------------------------------------------------
 

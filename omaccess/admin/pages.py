@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import FieldError, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import models, transaction
+from django.db.models.constants import LOOKUP_SEP
+from django.db.models.sql import Query
 from django.forms import BaseModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.views import ChangeList
 
 from omaccess.actions.changes import Change, OwnReach, refusals_recorded
 from omaccess.admin.words import admin_of, row_id
@@ -94,6 +98,61 @@ class RowInline(Verbatim, TabularInline):  # type: ignore[misc]
     extra = 0
 
 
+class SecretTyped:
+    """For forms with a secret, which no page ever shows again: says so beside it when something else was wrong."""
+
+    typed_once: str
+
+    def full_clean(self) -> None:
+        super().full_clean()  # type: ignore[misc]
+        form = cast(forms.BaseForm, self)
+        is_typed = self.typed_once in form.fields and form.data.get(form.add_prefix(self.typed_once))
+        if form.errors and is_typed:
+            form.add_error(self.typed_once, _("Type the password again."))
+
+
+LOOKUPS = {"exact", "in", "isnull"}
+"""What filters and links of lists compare with. Others (years, patterns) fail on values that only a query can judge."""
+
+
+class PortalChangeList(ChangeList):  # type: ignore[misc]
+    """Refuses a condition in the address that the database would fail on, before there is a query."""
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        """Raises: IncorrectLookupParameters, on which Django shows the whole list instead."""
+        for key, values in self.get_filters_params().items():
+            self._check_condition(key, values)
+        return super().get_filters(request)
+
+    def _check_condition(self, key: str, values: list[str]) -> None:
+        try:
+            _path, _field, targets, lookups = Query(self.model).names_to_path(key.split(LOOKUP_SEP), self.opts)
+        except FieldError:
+            return  # a filter's own parameter, or nothing that Django knows either
+        if len(lookups) > 1 or not LOOKUPS.issuperset(lookups):
+            raise IncorrectLookupParameters(key)
+        if "isnull" in lookups:
+            return
+        single = [part for value in values for part in value.split(",")] if "in" in lookups else values
+        for value in single:
+            _check_value(targets[0], value)
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Without a count of all there is nothing to compare with, and the title would offer to "show all"."""
+        super().get_results(request)
+        self.full_result_count = self.result_count
+
+
+def _check_value(field: models.Field[Any, Any], value: str) -> None:
+    """By the column's own rules: its type, its range in this database, its length. PostgreSQL has no text with NUL."""
+    if "\0" in value:
+        raise IncorrectLookupParameters(field.name)
+    try:
+        field.run_validators(field.to_python(value))
+    except ValidationError as error:
+        raise IncorrectLookupParameters(error) from None
+
+
 class PortalAdmin(Verbatim, ModelAdmin):  # type: ignore[misc]
     """A page of the portal: lists count nothing unbounded, and nothing is ever deleted."""
 
@@ -105,6 +164,9 @@ class PortalAdmin(Verbatim, ModelAdmin):  # type: ignore[misc]
     list_fullwidth = True
     warn_unsaved_form = True
     compressed_fields = True
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[PortalChangeList]:
+        return PortalChangeList
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         """Disabled, revoked or kept; for superusers too."""

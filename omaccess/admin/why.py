@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from accounts.models import User
-from omaccess.admin.words import row_id
+from omaccess.admin.words import moment_text, row_id
 from omaccess.failures import CATALOGUE, Failure
 from omaccess.models import Grant, HostAccount, Launch
 from omaccess.policies import Decision, decide, reaches
@@ -91,11 +91,11 @@ def _reach_reasons(grant: Grant, account: HostAccount) -> list[str]:
 def _time_reasons(grant: Grant, at: dt.datetime) -> list[str]:
     if grant.revoked_at is not None:
         text = gettext("%(who)s revoked it on %(when)s")
-        return [text % {"who": grant.revoked_by, "when": _when(grant.revoked_at)}]
+        return [text % {"who": grant.revoked_by, "when": moment_text(grant.revoked_at)}]
     if grant.valid_from > at:
-        return [gettext("it begins on %(when)s") % {"when": _when(grant.valid_from)}]
+        return [gettext("it begins on %(when)s") % {"when": moment_text(grant.valid_from)}]
     if grant.valid_until is not None and grant.valid_until <= at:
-        return [gettext("it ended on %(when)s") % {"when": _when(grant.valid_until)}]
+        return [gettext("it ended on %(when)s") % {"when": moment_text(grant.valid_until)}]
     return []
 
 
@@ -106,10 +106,6 @@ def _conditions(grant: Grant) -> list[str]:
     if grant.ticket_pattern:
         found.append(gettext("with a ticket that matches %(pattern)s") % {"pattern": grant.ticket_pattern})
     return found
-
-
-def _when(moment: dt.datetime) -> str:
-    return timezone.localtime(moment).strftime("%Y-%m-%d %H:%M %Z")
 
 
 @require_safe
@@ -131,6 +127,7 @@ def why(request: HttpRequest) -> HttpResponse:
             "account": account,
             "decision": decision,
             "asks": _asks(decision),
+            "open_until": moment_text(decision.valid_until),
             "failure": failure,
             "considered": considered(account, user=user, at=now),
             "groups": list(user.groups.order_by("name")[:50]),

@@ -28,12 +28,16 @@ def display(**options: Any) -> Callable[[Method], Method]:
     return cast(Callable[[Method], Method], decorators.display(**options))
 
 
-def moment(at: dt.datetime | None, *, seconds: bool = False) -> str:
-    """A time of this installation's zone, sortable and without guessing which number is the month."""
+def moment_text(at: dt.datetime | None, *, seconds: bool = False) -> str:
+    """A time in this installation's zone, which it names; sortable, and nobody guesses which number is the month."""
     if at is None:
         return NOTHING
-    text = timezone.localtime(at).strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
-    return format_html('<span class="whitespace-nowrap">{}</span>', text)
+    return timezone.localtime(at).strftime("%Y-%m-%d %H:%M:%S %Z" if seconds else "%Y-%m-%d %H:%M %Z")
+
+
+def moment(at: dt.datetime | None, *, seconds: bool = False) -> str:
+    """The same as `moment_text`, for cells and fields: never broken into two lines."""
+    return format_html('<span class="whitespace-nowrap">{}</span>', moment_text(at, seconds=seconds)) if at else NOTHING
 
 
 def admin_of(request: HttpRequest) -> User:

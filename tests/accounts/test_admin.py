@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import ADMINS, User
@@ -205,3 +209,28 @@ def test_lists_of_people_cost_a_constant_number_of_queries(
         ada.get(page("accounts_user_changelist"))
     with django_assert_max_num_queries(12):
         ada.get(page("auth_group_changelist"))
+
+
+def test_a_form_that_was_wrong_asks_for_a_typed_password_again(ada: Client) -> None:
+    form = filled(ada.get(page(ADD))) | {"username": ""}
+
+    typed = ada.post(page(ADD), form | {"new_password": PASSWORD})
+    untyped = ada.post(page(ADD), form)
+
+    assert "Type the password again." in typed.text
+    assert PASSWORD not in typed.text
+    assert "Type the password again." not in untyped.text
+
+
+def test_a_persons_moments_are_told_as_in_the_lists(ada: Client) -> None:
+    at = dt.datetime(2026, 11, 23, 17, 46, tzinfo=dt.UTC)
+    user = UserFactory(date_joined=at, last_login=at)
+    ada.post(address_of(user), filled(ada.get(address_of(user))) | {"name": "Renamed"})
+    changed = LogEntry.objects.get()
+
+    body = ada.get(address_of(user)).text
+    history = ada.get(page("accounts_user_history", user.pk)).text
+
+    assert body.count("2026-11-23 17:46 UTC") == 2
+    assert f"{timezone.localtime(changed.action_time):%Y-%m-%d %H:%M %Z}" in history
+    assert ".m." not in body + history

@@ -175,3 +175,31 @@ def test_the_form_names_the_usual_mistakes(ada: Client) -> None:
 
     for word in ("HUAWEI ID", "cbh:instance:getOmUrl", "not the user"):
         assert word in body
+
+
+AGAIN = "Type the password again."
+
+
+def test_a_form_that_was_wrong_asks_for_a_typed_password_again(ada: Client, admin: User) -> None:
+    credential = IamCredentialFactory(secret="before")
+    form = filled(ada.get(address_of(credential))) | {"name": ""}
+
+    typed = ada.post(address_of(credential), form | {"secret": CANARY})
+    untyped = ada.post(address_of(credential), form)
+
+    assert typed.context["adminform"].form.errors["secret"] == [AGAIN]
+    assert AGAIN in typed.text
+    assert CANARY.strip() not in typed.text
+    assert AGAIN not in untyped.text
+    assert AGAIN not in ada.get(address_of(credential)).text
+
+
+def test_a_refused_password_is_asked_for_again_too(ada: Client, admin: User) -> None:
+    account = HostAccountFactory()
+    GrantFactory(user=admin, host=account.host)
+    address = address_of(account.host.instance.credential)
+
+    response = ada.post(address, filled(ada.get(address)) | {"secret": CANARY})
+
+    assert "a grant of your own" in refusal(response)
+    assert AGAIN in response.text

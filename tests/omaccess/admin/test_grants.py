@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -208,3 +209,19 @@ def test_grants_are_filtered_by_their_state(ada: Client) -> None:
     for state, grant in grants.items():
         response = ada.get(page("omaccess_grant_changelist") + f"?state={state}")
         assert list(response.context["cl"].result_list) == [grant]
+
+
+def test_every_moment_of_a_grant_is_told_in_one_way_with_its_zone(ada: Client) -> None:
+    at = dt.datetime(2026, 11, 23, 17, 46, tzinfo=dt.UTC)
+    until, revoker = at + dt.timedelta(hours=1), UserFactory(username="rita")
+    grant = GrantFactory(valid_from=at, valid_until=until, revoked_at=at, revoked_by=revoker)
+
+    body = ada.get(address_of(grant)).text
+    rows = ada.get(page("omaccess_grant_changelist")).text
+
+    assert "rita revoked this grant on 2026-11-23 17:46 UTC. It stays for the record" in body
+    assert body.count("2026-11-23 17:46 UTC") == 3
+    for text in (body, rows):
+        assert "2026-11-23 17:46 UTC" in text
+        assert "2026-11-23 18:46 UTC" in text
+    assert ".m." not in body

@@ -172,3 +172,70 @@ def test_rubbish_in_an_address_is_no_error_of_ours(ada: Client, path: str) -> No
     response = ada.get(path, follow=True)
 
     assert response.status_code in {200, 403, 404, 405}
+
+
+TOO_LARGE = "99999999999999999999"
+LOOKUPS = {
+    "omaccess_grant": ["user__id__exact", "group__id__exact", "host__id__exact", "user", "user_id", "id__in"],
+    "omaccess_host": ["instance__id__exact", "instance"],
+    "omaccess_hostaccount": ["host__instance__id__exact", "host__instance"],
+    "omaccess_launch": ["user", "account", "retry_after_seconds__in"],
+    "omaccess_bastioninstance": ["credential"],
+    "omaccess_auditevent": ["position", "position__in"],
+    "accounts_user": ["groups", "groups__id__in"],
+}
+
+
+@pytest.mark.parametrize(("name", "key"), [(name, key) for name, keys in LOOKUPS.items() for key in keys])
+@pytest.mark.parametrize("value", [TOO_LARGE, f"-{TOO_LARGE}", "%00", "x"])
+def test_an_id_that_no_row_can_have_leads_to_the_whole_list(ada: Client, name: str, key: str, value: str) -> None:
+    address = page(f"{name}_changelist")
+
+    response = ada.get(f"{address}?{key}={value}")
+
+    assert response.status_code == 302
+    assert response["Location"] == f"{address}?e=1"
+
+
+@pytest.mark.parametrize(
+    ("name", "condition"),
+    [
+        ("omaccess_launch", "reference=%00"),
+        ("omaccess_launch", "reference__regex=("),
+        ("omaccess_launch", "cause=%00"),
+        ("omaccess_launch", "id__range=123"),
+        ("omaccess_launch", "created_at__year=99999"),
+        ("omaccess_auditevent", "kind=%00"),
+        ("omaccess_auditevent", "facts__contains=x"),
+        ("omaccess_grant", "id__in=1,2,99999999999999999999"),
+    ],
+)
+def test_a_condition_only_a_database_could_refuse_leads_to_the_whole_list(
+    ada: Client, name: str, condition: str
+) -> None:
+    response = ada.get(page(f"{name}_changelist") + f"?{condition}")
+
+    assert response.status_code == 302
+    assert response["Location"].endswith("/?e=1")
+
+
+def test_conditions_that_a_row_can_meet_still_choose(ada: Client) -> None:
+    grant = GrantFactory()
+    GrantFactory()
+    conditions = [f"user__id__exact={grant.user_id}", f"user={grant.user_id}", f"id__in={grant.pk}"]
+    conditions += [f"host__id__exact={grant.host_id}", f"group__isnull=True&host={grant.host_id}"]
+
+    for condition in conditions:
+        response = ada.get(page("omaccess_grant_changelist") + f"?{condition}")
+        assert list(response.context["cl"].result_list) == [grant]
+
+
+def test_a_list_offers_no_way_to_show_all_of_it(ada: Client) -> None:
+    UserFactory.create_batch(51)
+    address = page("accounts_user_changelist")
+
+    for asked in (address, f"{address}?is_active__exact=1", f"{address}?q=nobody", f"{address}?all="):
+        response = ada.get(asked)
+        assert "Show all" not in response.text
+        assert len(response.context["cl"].result_list) <= 50
+    assert "52 " in ada.get(address).text

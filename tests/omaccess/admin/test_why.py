@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
+from django.utils import timezone
 
 from accounts.models import User
 from omaccess.models import HostAccount
@@ -126,3 +128,12 @@ def test_auditors_may_ask_and_nobody_may_post(
     assert answer(browser_of(auditor), staff, account).status_code == 200
     assert answer(browser_of(staff), staff, account).status_code == 403
     assert ada.post(page("why"), {"user": staff.pk, "account": account.pk}).status_code == 405
+
+
+def test_moments_are_told_as_in_the_lists(ada: Client, staff: User, account: HostAccount) -> None:
+    until = timezone.now() + dt.timedelta(days=2)
+    GrantFactory(user=staff, host=account.host, valid_until=until)
+
+    body = answer(ada, staff, account).text
+
+    assert f"Until {timezone.localtime(until):%Y-%m-%d %H:%M %Z}." in body
