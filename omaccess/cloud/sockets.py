@@ -137,6 +137,18 @@ class DeadlineSocket(socket.socket):
 class DeadlineTlsSocket(ssl.SSLSocket):
     """A TLS socket under the deadline of the call in progress. Bytes are counted after decryption."""
 
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        """Python asks so, before TLS begins, whether a peer that is gone had said something.
+
+        When it was reset, Python 3.11 forgets to close this socket: nobody else has a hand on it.
+        """
+        try:
+            return super().recv(buflen, flags)
+        except OSError:
+            if self.version() is None:
+                self.close()
+            raise
+
     def do_handshake(self, block: bool = False) -> None:
         with _Armed(self):
             super().do_handshake(block)
