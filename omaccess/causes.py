@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from omaccess.cloud import errors as cloud
 from omaccess.cloud.types import OmUrlState
-from omaccess.errors import Busy, CredentialBlocked, CredentialUnusable, NotAllowed
+from omaccess.errors import CredentialBlocked, CredentialUnusable, NotAllowed
 from omaccess.models.launches import LaunchState
 
 
@@ -90,7 +90,6 @@ _STATES: dict[OmUrlState, Cause] = {
 # From the narrow to the wide: the first class that fits names the cause.
 _ERRORS: tuple[tuple[type[Exception], Cause], ...] = (
     (CredentialBlocked, Cause.CREDENTIAL_BLOCKED),
-    (Busy, Cause.BUSY),
     (cloud.AccountLocked, Cause.CREDENTIAL_LOCKED),
     (cloud.CredentialRejected, Cause.CREDENTIAL_REJECTED),
     (cloud.ConsoleOnlyUser, Cause.CONSOLE_ONLY_USER),
@@ -114,9 +113,6 @@ _ERRORS: tuple[tuple[type[Exception], Cause], ...] = (
     (cloud.CloudThrottled, Cause.CLOUD_THROTTLED),
     (cloud.CloudUnavailable, Cause.CLOUD_SERVER_ERROR),
 )
-
-LaunchError = cloud.CloudError | NotAllowed | CredentialUnusable | CredentialBlocked | Busy
-"""What stops a launch on its way, after the portal itself allowed it."""
 
 
 def cause_of(error: Exception) -> Cause:

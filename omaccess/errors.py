@@ -58,9 +58,5 @@ class CredentialBlocked(Exception):
     """IAM refused this IAM user a short while ago; asking again could lock it."""
 
 
-class Busy(Exception):
-    """As many launches wait for the cloud as this process allows."""
-
-
 class VaultError(Exception):
     """A secret does not decrypt: wrong key, or a ciphertext that belongs elsewhere."""

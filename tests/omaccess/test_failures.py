@@ -11,7 +11,7 @@ from django.utils.translation import override
 
 from omaccess.cloud import errors as cloud
 from omaccess.cloud.types import OmUrlState
-from omaccess.errors import Busy, CredentialBlocked, CredentialUnusable, NotAllowed
+from omaccess.errors import CredentialBlocked, CredentialUnusable, NotAllowed
 from omaccess.failures import CATALOGUE, Cause, cause_of, explain, state_of
 from omaccess.models import Launch, LaunchState
 from tests.factories import HostAccountFactory
@@ -67,7 +67,6 @@ def test_every_error_of_the_client_leads_to_an_entry(error: Exception) -> None:
 @pytest.mark.parametrize(
     ("error", "cause", "state"),
     [
-        (Busy(), Cause.BUSY, LaunchState.FAILED),
         (CredentialBlocked(), Cause.CREDENTIAL_BLOCKED, LaunchState.REFUSED),
         (CredentialUnusable(Cause.SECRET_UNREADABLE), Cause.SECRET_UNREADABLE, LaunchState.REFUSED),
         (NotAllowed(Cause.GRANT_REVOKED), Cause.GRANT_REVOKED, LaunchState.FAILED),
