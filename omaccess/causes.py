@@ -1,6 +1,7 @@
 """Why a launch did not open: one name for each documented outcome and each fault of the way there."""
 
 from enum import StrEnum
+from typing import Any
 
 from omaccess.cloud import errors as cloud
 from omaccess.cloud.types import OmUrlState
@@ -148,3 +149,25 @@ def state_of(error: Exception) -> LaunchState:
         CredentialBlocked,
     )
     return LaunchState.REFUSED if isinstance(error, no) else LaunchState.FAILED
+
+
+def upstream_of(error: Exception) -> dict[str, Any]:
+    """What the cloud said of itself, cut to the launch's columns, whose names but one are also the event's keys.
+
+    Nothing for an error that is not the cloud's.
+    """
+    if not isinstance(error, cloud.CloudError):
+        return {}
+    problem = str(getattr(error, "problem", ""))
+    facts: dict[str, Any] = {
+        "upstream_code": error.code[:64],
+        "upstream_description": (error.description or problem)[:500],
+        "upstream_request_id": error.request_id[:64],
+    }
+    if isinstance(error, cloud.OmUrlRefused):
+        facts["upstream_state"] = error.raw_state[:64]
+    if isinstance(error, cloud.LoginOriginNotAllowed):
+        facts["login_origin"] = error.origin[:255]
+    if isinstance(error, cloud.CloudThrottled) and error.retry_after_seconds is not None:
+        facts["retry_after_seconds"] = min(86_400, int(error.retry_after_seconds) + 1)
+    return facts

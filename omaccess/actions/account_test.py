@@ -15,8 +15,8 @@ from accounts.models import User
 from omaccess import bulkhead, cloud_link
 from omaccess.actions import allowance
 from omaccess.audit import Kind, record
-from omaccess.causes import Cause, cause_of, state_of
-from omaccess.cloud.errors import CloudError, LoginOriginNotAllowed, OmUrlRefused
+from omaccess.causes import Cause, cause_of, state_of, upstream_of
+from omaccess.cloud.errors import CloudError
 from omaccess.cloud.types import Deadline
 from omaccess.cloud_link import Target, Timing, iam_user_of
 from omaccess.errors import CredentialBlocked, CredentialUnusable, TooManyLaunches
@@ -78,7 +78,7 @@ def _ask(account: HostAccount, *, by: User, meta: Meta) -> TestOutcome:
         seconds = time.monotonic() - began
         cause = cause_of(error)
         kind = Kind.TEST_REFUSED if state_of(error) is LaunchState.REFUSED else Kind.TEST_FAILED
-        upstream = _upstream(error)
+        upstream = upstream_of(error)
         with transaction.atomic():
             _record(kind, account, cause=cause, by=by, meta=meta, seconds=seconds, **upstream)
         log.info("account_test_failed", account_id=account.pk, cause=cause.value)
@@ -116,19 +116,3 @@ def _record(
         iam_user=iam_user_of(account.launch_credential),
         **facts,
     )
-
-
-def _upstream(error: Exception) -> dict[str, Any]:
-    """What the cloud said of itself; cleaned and cut where the error was made."""
-    if not isinstance(error, CloudError):
-        return {}
-    facts: dict[str, Any] = {
-        "upstream_code": error.code,
-        "upstream_description": error.description,
-        "upstream_request_id": error.request_id,
-    }
-    if isinstance(error, OmUrlRefused):
-        facts["upstream_state"] = error.raw_state[:64]
-    if isinstance(error, LoginOriginNotAllowed):
-        facts["login_origin"] = error.origin[:255]
-    return facts

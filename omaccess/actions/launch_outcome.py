@@ -14,19 +14,19 @@ from accounts import sessions
 from accounts.models import User
 from omaccess.actions.launch_intent import grant_facts, load_account
 from omaccess.actions.transitions import move
-from omaccess.causes import Cause, cause_of, state_of
-from omaccess.cloud.errors import CloudError, CloudThrottled, LoginOriginNotAllowed, OmUrlRefused
+from omaccess.causes import Cause, cause_of, state_of, upstream_of
 from omaccess.cloud.types import OmUrl
 from omaccess.cloud_link import Target, Timing
-from omaccess.errors import (
-    NotAllowed,
-)
+from omaccess.errors import NotAllowed
 from omaccess.locks import hold_for_share, writing
 from omaccess.meta import Meta
 from omaccess.models import Grant, HostAccount, IamCredential, Launch, LaunchState
 from omaccess.policies import decide
 
 log = structlog.get_logger(__name__)
+
+_COLUMNS = {"upstream_request_id": "request_id"}
+"""Keys of events that are called otherwise on a launch: there `request_id` is the cloud's, on an event the portal's."""
 
 
 def close(launch: Launch, error: Exception, timing: Timing, *, by: User, meta: Meta) -> None:
@@ -37,7 +37,8 @@ def close(launch: Launch, error: Exception, timing: Timing, *, by: User, meta: M
             state = LaunchState.WAITING
         else:
             cause = Cause.OUT_OF_ATTEMPTS
-    upstream = _upstream(error)
+    upstream = upstream_of(error)
+    columns = {_COLUMNS.get(name, name): value for name, value in upstream.items()}
     with writing():
         move(
             launch,
@@ -46,7 +47,7 @@ def close(launch: Launch, error: Exception, timing: Timing, *, by: User, meta: M
             meta=meta,
             cause=cause,
             facts=upstream | _timing_facts(timing),
-            **upstream,
+            **columns,
             token_seconds=timing.token_seconds,
             link_seconds=timing.link_seconds,
         )
@@ -121,27 +122,6 @@ def _decide_again(launch: Launch, target: Target, meta: Meta) -> Grant:
     if decision.cause is not None or grant is None:
         raise NotAllowed(decision.cause or Cause.DECISION_CHANGED)
     return grant
-
-
-def _upstream(error: Exception) -> dict[str, Any]:
-    """What the cloud said of itself, for the launch's columns and the event."""
-    if not isinstance(error, CloudError):
-        return {}
-    facts: dict[str, Any] = {
-        "upstream_code": error.code[:64],
-        "upstream_description": error.description[:500],
-        "request_id": error.request_id[:64],
-    }
-    if isinstance(error, OmUrlRefused):
-        facts["upstream_state"] = error.raw_state[:64]
-    if isinstance(error, LoginOriginNotAllowed):
-        facts["login_origin"] = error.origin[:255]
-    if isinstance(error, CloudThrottled) and error.retry_after_seconds is not None:
-        facts["retry_after_seconds"] = min(86_400, int(error.retry_after_seconds) + 1)
-    problem = getattr(error, "problem", "")
-    if problem and not facts["upstream_description"]:
-        facts["upstream_description"] = str(problem)
-    return facts
 
 
 def _timing_facts(timing: Timing) -> dict[str, Any]:
