@@ -219,7 +219,11 @@ CACHES: dict[str, dict[str, Any]] = {
     "tokens": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": CACHE_URL,
-        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
+        "OPTIONS": {
+            "socket_connect_timeout": 1,
+            "socket_timeout": 1,
+            "serializer": "portal.caches.TextSerializer",
+        },
     }
     if CACHE_URL
     else {

@@ -79,9 +79,10 @@ def _moment(text: str, time_of_day: dt.time) -> dt.datetime:
             moment = dt.datetime.combine(dt.date.fromisoformat(text), time_of_day)
         else:
             moment = dt.datetime.fromisoformat(text)
-    except ValueError:
+        moment = moment if timezone.is_aware(moment) else timezone.make_aware(moment)
+        return moment.astimezone(dt.UTC)  # here, where a moment outside the calendar is still only a wrong filter
+    except (ValueError, OverflowError):
         raise IncorrectLookupParameters(text) from None
-    return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
 
 
 class ReferenceFilter(Typed):

@@ -57,7 +57,7 @@ class CallInProgress:
     def __init__(self, deadline: Deadline, *, byte_budget: int, connect_seconds: float) -> None:
         self.deadline = deadline
         self.connect_seconds = connect_seconds
-        self.bytes_left = byte_budget
+        self.byte_budget = self.bytes_left = byte_budget
         self.fault: Fault | None = None
         self.detail = ""
         # Whether a connection, TLS and proxy tunnel included, existed: only then can anything have been sent.
@@ -177,6 +177,9 @@ class StrictResponse(http.client.HTTPResponse):
             super().begin()
             if self.msg.defects or self.msg.get_payload():
                 raise http.client.HTTPException("The answer's headers are malformed.")
+            if call is not None and self.length is not None and self.length > call.byte_budget:
+                call.note(Fault.OVERSIZED)  # before `http.client` reserves memory for what is only claimed
+                raise http.client.HTTPException("The answer claims to be larger than allowed.")
         except http.client.RemoteDisconnected:
             if call is not None:
                 call.note(Fault.DROPPED)

@@ -228,7 +228,16 @@ def test_json_lines_carry_the_hashes(hers: Client) -> None:
     assert "audit:exported" not in {line["event"]["kind"] for line in lines}
 
 
-@pytest.mark.parametrize("query", ["?since=yesterday", "?nonsense=1", "?p=x&kind="])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?since=yesterday",
+        "?since=0001-01-01T00:00:00%2B23:59",
+        "?until=9999-12-31T23:59:59-23:59",
+        "?nonsense=1",
+        "?p=x&kind=",
+    ],
+)
 def test_an_export_whose_filter_is_not_understood_is_no_export(hers: Client, query: str) -> None:
     response = hers.post(page(EXPORT) + query, {"format": "csv"})
 
