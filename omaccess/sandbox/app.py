@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from werkzeug.wrappers import Request, Response
 
-from omaccess.sandbox import cbh, iam, om_page
+from omaccess.sandbox import om_page
 from omaccess.sandbox.callbook import CallRecord
 from omaccess.sandbox.control import Control, ControlInterface
 from omaccess.sandbox.faults import HOLD_SECONDS, NO_FAULT, Fault, merge_patch
@@ -26,6 +25,7 @@ from omaccess.sandbox.replies import (
     no_such_api,
     status_line,
 )
+from omaccess.sandbox.routes import Handler, route
 from omaccess.sandbox.simulation import Call, Simulation
 from omaccess.sandbox.wire import WIRE_KEY, Wire
 from omaccess.sandbox.world import World
@@ -36,19 +36,13 @@ if TYPE_CHECKING:
 access_log = logging.getLogger("omaccess.sandbox.access")
 
 _LARGEST_HEADERS: Final = 64 * 1024
-_SECRET_HEADERS: Final = frozenset({"x-auth-token", "x-subject-token", "x-sandbox-token", "authorization", "cookie"})
+_SECRET_HEADERS: Final = frozenset(
+    {
+        "authorization", "cookie", "proxy-authorization", "x-auth-token", "x-sandbox-token", "x-security-token",
+        "x-subject-token",
+    }
+)  # fmt: skip
 _DEFAULT_ENVELOPES: Final = {"iam": "keystone", "cbh": "cbh_doc", "om": "gateway"}
-
-Handler = Callable[..., Response]
-_PROJECT: Final = r"/v2/(?P<project_id>[^/]+)/cbs/instance"
-_ROUTES: Final[tuple[tuple[str, str, str, Handler], ...]] = (
-    ("POST", r"/v3/auth/tokens", "iam.token", iam.token),
-    ("GET", r"/v3/auth/tokens", "iam.token_check", iam.token_check),
-    ("GET", r"/v3/projects", "iam.projects", iam.projects),
-    ("GET", _PROJECT + r"/get-om-url", "cbh.om_url", cbh.om_url),
-    ("GET", _PROJECT + r"/list", "cbh.instances", cbh.instances),
-    ("GET", _PROJECT + r"/(?P<server_id>[^/]+)/status", "cbh.status", cbh.status),
-)
 
 
 def create_app(world: World, *, base_url: str, control_token: str | None = None) -> SandboxApp:
@@ -82,7 +76,7 @@ class SandboxApp:
         return response(environ, start_response)
 
     def _answer(self, request: Request, request_id: str) -> Response:
-        name, handler, parts = self._route(request)
+        name, handler, parts = route(request)
         if not name:
             return self._uncounted(request, request_id)
         record = CallRecord(
@@ -104,15 +98,6 @@ class SandboxApp:
         facts = {"call": name, "outcome": outcome, "request_id": request_id}
         access_log.info("sandbox_call", extra={**facts, "seconds": round(time.monotonic() - started, 3)})
         return response
-
-    def _route(self, request: Request) -> tuple[str, Handler, dict[str, str]]:
-        if request.path == "/" and "cbhinfo" in request.args and request.method in ("GET", "HEAD"):
-            return "om.page", om_page.session, {}
-        for method, pattern, name, handler in _ROUTES:
-            match = re.fullmatch(pattern, request.path)
-            if match is not None and request.method == method:
-                return name, handler, match.groupdict()
-        return "", om_page.session, {}
 
     def _uncounted(self, request: Request, request_id: str) -> Response:
         if request.path == "/" and request.method in ("GET", "HEAD"):

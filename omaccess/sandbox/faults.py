@@ -13,7 +13,8 @@ from omaccess.sandbox.tables import Table, TableError
 from omaccess.sandbox.world import ENVELOPES, STATE_FORMATS, STATE_NUMBERS
 
 CALLS: Final = (
-    "iam.token", "iam.token_check", "iam.projects", "cbh.om_url", "cbh.instances", "cbh.status",
+    "iam.token", "iam.token_check", "iam.projects", "iam.auth_projects", "iam.domains",
+    "cbh.om_url", "cbh.instances", "cbh.status", "cbh.features", "cbh.login", "cbh.admin_url",
 )  # fmt: skip
 """The calls that faults and counters know. `*` stands for all of them, but not for the session page."""
 COUNTED: Final = (*CALLS, "om.page")
@@ -57,7 +58,7 @@ class Fault:
     merge: change the JSON body of the answer, by the rules of RFC 7396 (null removes a key).
     state, custom_state, omit_state, state_format, description, login_url: of get-om-url. `state` is a
         documented name and decides whether a URL is issued; `custom_state` is any JSON put in its place
-        afterwards; `login_url` is a kind of LOGIN_URLS or, else, the very text to send.
+        afterwards; `login_url` is a kind of LOGIN_URLS or, else, the very text to send, also for the logins.
     """
 
     latency_seconds: float = 0

@@ -1,4 +1,4 @@
-"""The page a login URL leads to: it stands for the O&M session that a bastion would show.
+"""The page a login URL leads to: it stands for the O&M session, or the pages of its own, that a bastion shows.
 
 Deliberately no `Cross-Origin-Opener-Policy` here: a real bastion is not known to send it, so the portal has
 to cut the opener by itself, and the page reports (as `data-opener` on its body) whether it did.
@@ -17,7 +17,8 @@ from werkzeug.wrappers import Response
 
 from omaccess.sandbox.replies import status_line
 from omaccess.sandbox.simulation import Call, Simulation
-from omaccess.sandbox.tickets import Ticket, TicketProblem
+from omaccess.sandbox.tickets import TicketProblem
+from omaccess.sandbox.world_types import Host, HostAccount
 
 _PAGES: Final = Path(__file__).parent / "pages"
 _GONE: Final = {
@@ -42,18 +43,25 @@ def session(cloud: Simulation, call: Call) -> Response:
     if isinstance(redeemed, TicketProblem):
         title, explanation = _GONE[redeemed]
         return _page("gone.html", 410, problem=redeemed.value, title=title, explanation=explanation)
+    target = redeemed.target
     opened_at = cloud.clock.now()
+    facts = {
+        "instance": target.instance.name,
+        "user": redeemed.user_name,
+        "opened_at": opened_at.strftime("%Y-%m-%d %H:%M:%S"),
+        "opened_iso": opened_at.isoformat(timespec="seconds"),
+    }
+    if target.host is None or target.account is None:
+        role = "its administrator" if target.as_admin else f"IAM user {redeemed.user_name}"
+        return _page("system.html", 200, role=role, **facts)
     return _page(
         "session.html",
         200,
-        account=redeemed.account.name,
-        host=redeemed.host.name,
-        address=redeemed.host.address,
-        instance=redeemed.instance.name,
-        user=redeemed.user_name,
-        opened_at=opened_at.strftime("%Y-%m-%d %H:%M:%S"),
-        opened_iso=opened_at.isoformat(timespec="seconds"),
-        screen=_screen(redeemed),
+        account=target.account.name,
+        host=target.host.name,
+        address=target.host.address,
+        screen=_screen(target.host, target.account),
+        **facts,
     )
 
 
@@ -69,12 +77,12 @@ def index(cloud: Simulation) -> Response:
     )
 
 
-def _screen(ticket: Ticket) -> str:
+def _screen(host: Host, account: HostAccount) -> str:
     """One line that hints at the kind of session."""
-    if ticket.host.os == "windows":
-        return f"mstsc /v:{ticket.host.address}  ({ticket.account.name})\n(simulated desktop)"
-    sign = "#" if ticket.account.name == "root" else "$"
-    return f"(simulated terminal)\n[{ticket.account.name}@{ticket.host.name} ~]{sign} "
+    if host.os == "windows":
+        return f"mstsc /v:{host.address}  ({account.name})\n(simulated desktop)"
+    sign = "#" if account.name == "root" else "$"
+    return f"(simulated terminal)\n[{account.name}@{host.name} ~]{sign} "
 
 
 @cache

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import io
 import ipaddress
+import json
 import logging
+import secrets
 import socket
 import sys
 import threading
@@ -23,12 +25,18 @@ from urllib.parse import unquote_to_bytes
 
 from omaccess.sandbox.app import SandboxApp, create_app
 from omaccess.sandbox.control import Control
+from omaccess.sandbox.replies import JSON_TYPE, error_body, status_line
 from omaccess.sandbox.wire import WIRE_KEY, Wire
 from omaccess.sandbox.world import World
 
 log = logging.getLogger("omaccess.sandbox.server")
 
-_LARGEST_REQUEST_BODY: Final = 1024 * 1024
+_LARGEST_REQUEST_BODY: Final = 12 * 1024 * 1024
+_UNREADABLE: Final = {
+    413: (413, "Request entity too large"),
+    414: (414, "URI too large"),
+    431: (494, "Request headers too large."),
+}
 _IDLE_SECONDS: Final = 75.0
 _LONGEST_DRIP_SECONDS: Final = 120.0
 
@@ -187,6 +195,18 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Silence: the application logs, and the base class would write login URLs to stderr."""
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse what is not even a request, as the gateway does: JSON, and 494 where the base class says 431."""
+        status, text = _UNREADABLE.get(code, (int(code), "API request error"))
+        request_id = secrets.token_hex(16)
+        body = error_body("gateway", status=status, code="APIGW.0201", message=text, request_id=request_id)
+        content = json.dumps(body).encode()
+        headers = [("Content-Type", JSON_TYPE), ("X-Request-Id", request_id), ("Server", "api-gateway")]
+        self.close_connection = True
+        self.wfile.write(self._head(status_line(status), headers, len(content)))
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
     def _read_body(self) -> bytes | None:
         """The whole body, read first so that a kept-alive connection stays in step; None after a refusal."""
         length = self.headers.get("Content-Length", "0")
@@ -196,7 +216,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(413)
         else:
             return self.rfile.read(int(length))
-        self.close_connection = True
         return None
 
     def _call(self, body: bytes, wire: Wire) -> tuple[str, list[tuple[str, str]], bytes]:
@@ -235,14 +254,15 @@ class _Handler(BaseHTTPRequestHandler):
             "wsgi.multithread": True,
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
-            "CONTENT_LENGTH": str(len(body)),
-            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
             WIRE_KEY: wire,
         }
         for name, value in self.headers.items():
-            key = "HTTP_" + name.upper().replace("-", "_")
-            if key not in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"):
-                environ[key] = f"{environ[key]},{value}" if key in environ else value
+            if "_" in name:
+                continue  # WSGI could not tell it from the name with "-", which may be a signed one
+            key = name.upper().replace("-", "_")
+            if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+                key = f"HTTP_{key}"
+            environ[key] = f"{environ[key]},{value}" if key in environ else value
         return environ
 
     def _head(self, status: str, headers: list[tuple[str, str]], length: int) -> bytes:

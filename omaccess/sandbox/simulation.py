@@ -12,6 +12,7 @@ from werkzeug.wrappers import Request
 from omaccess.sandbox.callbook import CallBook
 from omaccess.sandbox.clock import SandboxClock
 from omaccess.sandbox.faults import Fault, FaultBook
+from omaccess.sandbox.signatures import SignatureDesk
 from omaccess.sandbox.tickets import TicketOffice
 from omaccess.sandbox.tokens import Token, TokenMint
 from omaccess.sandbox.users import UserDirectory
@@ -37,6 +38,7 @@ class Simulation:
         self.clock = SandboxClock()
         self.tokens = TokenMint(self.clock, world.tokens)
         self.users = UserDirectory(world, self.clock)
+        self.signatures = SignatureDesk(self.users, self.clock)
         self.tickets = TicketOffice(self.clock, world.style.om_url_seconds)
         self.trustlist = Trustlist(self.clock)
         self.faults = FaultBook()
@@ -53,6 +55,7 @@ class Simulation:
         self.book.reset()
         self.tokens.reset()
         self.users.reset()
+        self.signatures.reset()
         self.tickets.reset()
         self.trustlist.reset()
         self.clock.reset()

@@ -1,4 +1,4 @@
-"""The secrets inside O&M login URLs: each opens one session page, once, for a short time."""
+"""The secrets inside links into a bastion: each opens one page, once, for a short time."""
 
 from __future__ import annotations
 
@@ -25,12 +25,20 @@ class TicketProblem(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Opens:
+    """Where a link leads: a session on a host, or, without host and account, the bastion's own pages."""
+
+    instance: Instance
+    host: Host | None = None
+    account: HostAccount | None = None
+    as_admin: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
     """What a login URL was issued for. It does not hold the secret itself."""
 
-    instance: Instance
-    host: Host
-    account: HostAccount
+    target: Opens
     user_name: str
     issued_at: datetime
     expires_at: datetime
@@ -46,14 +54,12 @@ class TicketOffice:
         self._tickets: dict[bytes, Ticket] = {}
         self._used: set[bytes] = set()
 
-    def issue(self, *, instance: Instance, host: Host, account: HostAccount, user_name: str) -> str:
-        """A new secret. Earlier ones for the same account stay valid (assumed; nothing is documented)."""
+    def issue(self, *, target: Opens, user_name: str) -> str:
+        """A new secret. Earlier ones for the same target stay valid (assumed; nothing is documented)."""
         secret = secrets.token_urlsafe(48)
         now = self._clock.now()
         ticket = Ticket(
-            instance=instance,
-            host=host,
-            account=account,
+            target=target,
             user_name=user_name,
             issued_at=now,
             expires_at=now + self._lifetime,

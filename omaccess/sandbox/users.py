@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from omaccess.sandbox.clock import SandboxClock
-from omaccess.sandbox.world_types import IamUser, World
+from omaccess.sandbox.world_types import AccessKey, IamUser, World
 
 
 class SignInProblem(Enum):
@@ -36,6 +36,15 @@ class UserDirectory:
     def find(self, account: str, name: str) -> IamUser | None:
         """The user as it is now."""
         return self._edited.get((account, name)) or self._world.user(account, name)
+
+    def owner_of(self, access: str) -> tuple[IamUser, AccessKey] | None:
+        """The user, as it is now, with the key of this id."""
+        for listed in self._world.users:
+            for key in listed.access_keys:
+                if key.access == access:
+                    user = self.find(listed.account, listed.name) or listed
+                    return user, key
+        return None
 
     def sign_in(self, account: str, name: str, password: str) -> IamUser | SignInProblem:
         """Check a password, counting failures towards the lockout.

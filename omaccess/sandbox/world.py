@@ -18,8 +18,10 @@ from urllib.parse import urlsplit
 from omaccess.sandbox.tables import Table, TableError
 from omaccess.sandbox.world_types import (
     LIST_ACTION,
+    LOGIN_ACTION,
     OM_URL_ACTION,
     STATE_NUMBERS,
+    AccessKey,
     Account,
     AnswerStyle,
     Host,
@@ -36,8 +38,10 @@ from omaccess.sandbox.world_types import (
 __all__ = [
     "DEMO_WORLD",
     "LIST_ACTION",
+    "LOGIN_ACTION",
     "OM_URL_ACTION",
     "STATE_NUMBERS",
+    "AccessKey",
     "Account",
     "AnswerStyle",
     "Host",
@@ -63,6 +67,7 @@ INSTANCE_STATUSES: Final = (
     "RESIZE", "DILATATION", "HA",
 )  # fmt: skip
 _HEX32: Final = re.compile(r"[0-9a-f]{32}")
+_ACCESS_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LABEL_KEY: Final = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 
 Named = TypeVar("Named")
@@ -99,6 +104,8 @@ def parse_world(text: str, *, source: str = "world") -> World:
         root.finish()
     except tomllib.TOMLDecodeError as error:
         raise WorldError(f"{source}: not valid TOML: {error}") from error
+    except RecursionError:
+        raise WorldError(f"{source}: nested too deeply") from None
     except TableError as error:
         raise WorldError(str(error)) from error
     return world
@@ -113,6 +120,7 @@ def _world(root: Table) -> World:
     _unique(root, "project", projects, lambda project: project.id)
     users = _each(root.tables("user"), lambda table: _user(table, account_names, projects))
     _unique(root, "user", users, lambda user: (user.account, user.name))
+    _unique(root, "access key", [key for user in users for key in user.access_keys], lambda key: key.access)
     rights: dict[str, tuple[str, ...]] = {}
     instances = _each(root.tables("instance"), lambda table: _instance(table, projects, users, rights))
     for key in (lambda instance: instance.name, lambda instance: instance.server_id):
@@ -232,8 +240,21 @@ def _user(table: Table, accounts: set[str], projects: tuple[Project, ...]) -> Ia
         login_protection=table.flag("login_protection", False),
         permissions=table.texts("permissions", ()),
         projects=allowed,
+        access_keys=_each(table.tables("access_keys", label="access"), _access_key),
         purpose=table.choice("purpose", ("launch", "read"), ""),
         portal_password=table.optional_text("portal_password"),
+    )
+
+
+def _access_key(table: Table) -> AccessKey:
+    access = table.text("access")
+    if not _ACCESS_KEY.fullmatch(access):
+        raise table.fail("access", "must be 1 to 64 letters, digits, '_' or '-'")
+    return AccessKey(
+        access=access,
+        secret=table.text("secret"),
+        enabled=table.flag("enabled", True),
+        security_token=table.text("security_token", "", longest=10_000, empty=True),
     )
 
 
@@ -264,6 +285,7 @@ def _instance(
         login_origin=_origin(table, "login_origin"),
         public_ip=_ip(table, "public_ip"),
         private_ip=_ip(table, "private_ip"),
+        vip=_ip(table, "vip"),
         availability_zone=table.text("availability_zone", "", empty=True),
         specification=table.text("specification", "cbh.basic.50"),
         launch_user=launch_user,

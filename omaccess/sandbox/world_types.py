@@ -26,7 +26,8 @@ STATE_NUMBERS: Final[Mapping[str, int]] = {
 
 OM_URL_ACTION: Final = "cbh:instance:getOmUrl"
 LIST_ACTION: Final = "cbh:instance:list"
-"""The public documents name no action for the list and status calls; this name follows their pattern."""
+"""The public documents name no action for the list, status and feature calls; this follows their pattern."""
+LOGIN_ACTION: Final = "cbh:instance:login"
 
 
 def address_key(address: str) -> str:
@@ -89,6 +90,17 @@ class Project:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccessKey:
+    """A pair of access key id and secret key (AK/SK) with which its IAM user signs requests."""
+
+    access: str
+    secret: str = field(repr=False)
+    enabled: bool = True
+    security_token: str = field(default="", repr=False)
+    """A temporary key has one and is worth nothing without it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IamUser:
     """An IAM user, with what IAM lets it do."""
 
@@ -103,6 +115,7 @@ class IamUser:
     permissions: tuple[str, ...] = ()
     projects: tuple[str, ...] | None = None
     """Names of the projects it may use; None means all of the account."""
+    access_keys: tuple[AccessKey, ...] = ()
     purpose: str = ""
     """For demo data: `launch` or `read` makes this user a credential in the portal; empty does not."""
     portal_password: str | None = field(default=None, repr=False)
@@ -116,6 +129,10 @@ class IamUser:
     def may(self, action: str) -> bool:
         """Whether a permission covers the action; `*` in a permission stands for anything."""
         return any(fnmatchcase(action, permission) for permission in self.permissions)
+
+    def may_use(self, project: Project) -> bool:
+        """Whether the project is one this user may work in."""
+        return project.account == self.account and (self.projects is None or project.name in self.projects)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +194,8 @@ class Instance:
     """scheme://host[:port] of its login URLs; None means the sandbox itself, which serves the page."""
     public_ip: str = ""
     private_ip: str = ""
+    vip: str = ""
+    """The floating address of a pair (with `ha_id`); empty means that of the instance itself."""
     availability_zone: str = ""
     specification: str = "cbh.basic.50"
     launch_user: str

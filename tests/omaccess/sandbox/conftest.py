@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
 
 from omaccess.sandbox.server import SandboxServer
 from omaccess.sandbox.world import World
+from tests.omaccess.sandbox.signing import Query, encoded_query, signed
 from tests.omaccess.sandbox.worlds import ACCOUNT, PASSWORD, PROJECT_ID, SERVER_ID, USER, small_world
 
 CONTROL_TOKEN = "control-token-of-the-tests"
@@ -44,11 +46,32 @@ class Caller:
         assert response.status_code == 200, response.text
         return response.json()["state"]
 
+    def signed(
+        self,
+        key: tuple[str, str],
+        path: str,
+        query: Query | None = None,
+        *,
+        method: str = "GET",
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+    ) -> requests.Response:
+        """Call with an access key in place of a token."""
+        host = self.server.url.removeprefix("http://")
+        sent = signed(key, method, host, path, query, headers=headers, body=body)
+        target = f"{self.server.url}{quote(path)}?{encoded_query(query or [])}"
+        return self.http.request(method, target.rstrip("?"), headers=sent, data=body, timeout=20)
+
     def get(self, path: str, headers: dict[str, str] | None = None, **query: str) -> requests.Response:
         return self.http.get(self.server.url + path, headers=headers, params=query, timeout=20)
 
     def post(self, path: str, body: Any, **query: str) -> requests.Response:
         return self.http.post(self.server.url + path, json=body, params=query, timeout=20)
+
+
+def refusal(response: requests.Response) -> tuple[int, str]:
+    """Status and code of an error in any form that has an `error_code`."""
+    return response.status_code, response.json()["error_code"]
 
 
 @pytest.fixture

@@ -3,10 +3,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-import requests
 
 from omaccess.sandbox.world import STATE_NUMBERS, World
-from tests.omaccess.sandbox.conftest import Caller
+from tests.omaccess.sandbox.conftest import Caller, refusal
 from tests.omaccess.sandbox.worlds import (
     ACCOUNT,
     FOREIGN_SERVER_ID,
@@ -124,10 +123,6 @@ def test_states_can_be_spelled_in_every_way(serve: Callable[[World], Caller], fo
     caller = serve(small_world(state_format=f'"{form}"'))
 
     assert caller.state(caller.token(), host_account_name="conflict") == expected
-
-
-def refusal(response: requests.Response) -> tuple[int, str]:
-    return response.status_code, response.json()["error_code"]
 
 
 @pytest.mark.parametrize("token", ["", "MIIx", "not base64!", "MIIA" + "A" * 300])
@@ -258,44 +253,6 @@ def test_a_stopped_instance_forbids_the_operation(caller: Caller) -> None:
     response = caller.om_url(caller.token(), server_id=STOPPED_SERVER_ID)
 
     assert refusal(response) == (400, "CBH.10027011")
-
-
-def test_instances_are_listed_with_the_id_that_links_need(caller: Caller) -> None:
-    auth = {"X-Auth-Token": caller.token("reader")}
-
-    body = caller.get(f"/v2/{PROJECT_ID}/cbs/instance/list", auth).json()
-
-    assert body["total"] == 4
-    assert {instance["server_id"] for instance in body["instance"]} >= {SERVER_ID, OLD_SERVER_ID}
-    assert body["instance"][0]["network"]["public_ip"] == "203.0.113.9"
-    assert body["instance"][1]["network"]["public_id"].isspace()
-
-
-def test_instances_come_in_pages_and_one_by_one(caller: Caller) -> None:
-    path, auth = f"/v2/{PROJECT_ID}/cbs/instance/list", {"X-Auth-Token": caller.token("reader")}
-
-    page = caller.get(path, auth, limit="2", offset="3").json()
-    one = caller.get(path, auth, instance_id="instance-2").json()
-
-    assert (page["total"], [instance["name"] for instance in page["instance"]]) == (4, ["stopped"])
-    assert [instance["name"] for instance in one["instance"]] == ["old"]
-
-
-@pytest.mark.parametrize("query", [{"limit": "0"}, {"limit": "1001"}, {"offset": "-1"}, {"offset": "x"}])
-def test_page_numbers_out_of_bounds_are_an_error(caller: Caller, query: dict[str, str]) -> None:
-    path, auth = f"/v2/{PROJECT_ID}/cbs/instance/list", {"X-Auth-Token": caller.token("reader")}
-
-    assert refusal(caller.get(path, auth, **query)) == (400, "CBH.10020010")
-
-
-def test_the_status_of_an_instance(caller: Caller) -> None:
-    auth = {"X-Auth-Token": caller.token("reader")}
-
-    found = caller.get(f"/v2/{PROJECT_ID}/cbs/instance/{SERVER_ID}/status", auth)
-    missing = caller.get(f"/v2/{PROJECT_ID}/cbs/instance/{FOREIGN_SERVER_ID}/status", auth)
-
-    assert found.json() == {"name": "bastion", "status": "ACTIVE", "server_id": SERVER_ID}
-    assert refusal(missing) == (404, "CBH.10027007")
 
 
 @pytest.mark.parametrize("path", ["/v2/x/cbs/instance/login", "/v1/anything", "/_sandbox", "/v3/auth/tokens/"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import logging
 import socket
 import threading
@@ -137,21 +138,49 @@ def test_localhost_means_the_loopback_address() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_bytes", "status"),
+    ("request_bytes", "status", "text"),
     [
-        (b"POST /v3/auth/tokens HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"411"),
-        (b"POST /v3/auth/tokens HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", b"411"),
-        (b"POST /v3/auth/tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n", b"413"),
-        (b"BREW /coffee HTTP/1.1\r\nHost: x\r\n\r\n", b"501"),
-        (b"rubbish\r\n\r\n", b"400"),
+        (
+            b"POST /v3/auth/tokens HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "411 Length Required",
+            "API request error",
+        ),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", "411 Length Required", "API request error"),
+        (
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n",
+            "413 Request Entity Too Large",
+            "Request entity too large",
+        ),
+        (b"GET /" + b"x" * 65_540 + b" HTTP/1.1\r\n\r\n", "414 Request-URI Too Long", "URI too large"),
+        (
+            b"GET / HTTP/1.1\r\nX: " + b"x" * 65_540 + b"\r\n\r\n",
+            "494 Request Header Or Cookie Too Large",
+            "Request headers too large.",
+        ),
+        (b"BREW /coffee HTTP/1.1\r\nHost: x\r\n\r\n", "501 Not Implemented", "API request error"),
+        (b"rubbish\r\n\r\n", "400 Bad Request", "API request error"),
     ],
+    ids=["chunked", "length", "body", "uri", "headers", "method", "rubbish"],
 )
-def test_requests_out_of_step_are_refused_and_the_connection_closed(
-    caller: Caller, request_bytes: bytes, status: bytes
+def test_what_is_no_readable_request_is_refused_as_the_gateway_does(
+    caller: Caller, request_bytes: bytes, status: str, text: str
 ) -> None:
-    answer = raw(caller.server, request_bytes)
+    head, _, body = raw(caller.server, request_bytes).partition(b"\r\n\r\n")
 
-    assert status in answer.split(b"\n", 1)[0] or status in answer
+    lines = head.decode().split("\r\n")
+    error = json.loads(body)
+    assert lines[0] == f"HTTP/1.1 {status}"
+    assert "Connection: close" in lines
+    assert f"X-Request-Id: {error['request_id']}" in lines
+    assert (error["error_code"], error["error_msg"]) == ("APIGW.0201", text)
+
+
+def test_only_headers_that_were_sent_arrive_and_none_under_a_name_like_another(caller: Caller) -> None:
+    raw(caller.server, b"GET /v3/projects HTTP/1.1\r\nHost: h:1\r\nX_Odd-Name: 1\r\nConnection: close\r\n\r\n")
+
+    (record,) = caller.server.control.calls("iam.projects")
+
+    assert record.headers == {"Host": "h:1", "Connection": "close"}
 
 
 def test_a_query_that_is_not_ascii_is_refused_by_the_gateway(caller: Caller) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from omaccess.sandbox.world import STATE_NUMBERS, World, WorldError, address_key, load_world, parse_world
-from tests.omaccess.sandbox.worlds import SMALL_WORLD, small_world
+from omaccess.sandbox.world import DEMO_WORLD, STATE_NUMBERS, World, WorldError, address_key, load_world, parse_world
+from tests.omaccess.sandbox.worlds import LAUNCH_KEY, READ_KEY, SECURITY_TOKEN, SMALL_WORLD, small_world
 
 
 def demo_verdicts(world: World) -> set[str]:
@@ -54,10 +54,22 @@ def test_demo_world_has_the_variety_people_evaluate_with() -> None:
     assert all(user.password.startswith("sandbox-password") for user in world.users)
 
 
-def test_passwords_stay_out_of_the_text_form() -> None:
-    shown = repr(load_world())
+def test_passwords_and_keys_stay_out_of_the_text_form() -> None:
+    shown = repr(load_world()) + repr(small_world())
 
     assert "sandbox-password" not in shown
+    assert "sandbox-secret" not in shown
+    assert SECURITY_TOKEN not in shown
+    assert LAUNCH_KEY[0] in shown
+
+
+@pytest.mark.parametrize("path", [DEMO_WORLD, "tests/world.toml"])
+def test_the_shipped_worlds_have_keys_to_launch_and_to_read_with(path: Path | str) -> None:
+    keyed = [user for user in load_world(path).users if any(key.enabled for key in user.access_keys)]
+
+    assert any(user.may("cbh:instance:getOmUrl") for user in keyed)
+    assert any(user.may("cbh:instance:list") for user in keyed)
+    assert all(key.secret.startswith("sandbox-secret-key") for user in keyed for key in user.access_keys)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +131,10 @@ def test_derived_ids_stay_the_same_from_start_to_start() -> None:
         ("enabled = false", 'enabled = "no"', "'enabled' must be true or false"),
         ("a" * 32, "A" * 32, "'id' must be 32 lower-case hexadecimal digits"),
         ("[lockout]", "[lockout", "not valid TOML"),
+        (READ_KEY[0], LAUNCH_KEY[0], f"access key {LAUNCH_KEY[0]} appears twice"),
+        (READ_KEY[0], "READ KEY", "access_keys 1 (READ KEY): 'access' must be 1 to 64 letters"),
+        (f'"{READ_KEY[1]}"', '""', "'secret' must not be blank"),
+        ("secret =", "sceret =", "'secret' is missing"),
         ('name = "root" }', 'name = "root" }, { name = "root" }', "account root appears twice"),
     ],
 )
@@ -130,6 +146,11 @@ def test_a_contradiction_is_named_with_its_place(was: str, becomes: str, complai
 
     assert "small.toml" in str(caught.value)
     assert complaint in str(caught.value)
+
+
+def test_a_world_nested_beyond_reason_is_refused_like_any_other_mistake() -> None:
+    with pytest.raises(WorldError, match="nested too deeply"):
+        parse_world("a = " + "[" * 50_000)
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
