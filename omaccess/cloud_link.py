@@ -1,18 +1,23 @@
-"""From a host account to a link: token, get-om-url, and the one renewal after a refused token."""
+"""From a host account to a link, and from a project to its instances: token, call, the one renewal after a 401."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from django.conf import settings
 
 from omaccess import clients, tokens
 from omaccess.causes import Cause
 from omaccess.cloud.errors import TokenRejected
-from omaccess.cloud.types import Deadline, IamToken, OmUrl
+from omaccess.cloud.types import CbhInstanceList, Deadline, IamToken, OmUrl, ProjectScope
 from omaccess.errors import CredentialUnusable
+from omaccess.held_tokens import Project
 from omaccess.models import HostAccount, IamCredential, LoginAddress
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +81,41 @@ def om_url(account: HostAccount, target: Target, *, deadline: Deadline, timing: 
         timing.token_seconds = time.monotonic() - began
     began = time.monotonic()
     try:
-        try:
-            return _ask(token, target, deadline)
-        except TokenRejected as error:
-            fresh = tokens.renew(credential, instance, refused=token, error=error, deadline=deadline)
-            return _ask(fresh, target, deadline)
+        return _with_one_renewal(
+            credential, instance, token, lambda present: _ask(present, target, deadline), deadline=deadline
+        )
     finally:
         timing.link_seconds = time.monotonic() - began
+
+
+def instances(
+    credential: IamCredential, scope: ProjectScope, *, endpoint: str, deadline: Deadline
+) -> tuple[IamToken, CbhInstanceList]:
+    """The CBH instances of a project, and the token that knows which project that is.
+
+    Raises: CloudError, CredentialUnusable, CredentialBlocked.
+    """
+
+    def ask(token: IamToken) -> tuple[IamToken, CbhInstanceList]:
+        found = clients.cbh(endpoint).instances(token=token.value, project_id=token.project_id, deadline=deadline)
+        return token, found
+
+    token = tokens.token_for(credential, scope, deadline=deadline)
+    return _with_one_renewal(credential, scope, token, ask, deadline=deadline)
+
+
+def _with_one_renewal(
+    credential: IamCredential,
+    project: Project,
+    token: IamToken,
+    ask: Callable[[IamToken], Result],
+    *,
+    deadline: Deadline,
+) -> Result:
+    try:
+        return ask(token)
+    except TokenRejected as error:
+        return ask(tokens.renew(credential, project, refused=token, error=error, deadline=deadline))
 
 
 def _ask(token: IamToken, target: Target, deadline: Deadline) -> OmUrl:

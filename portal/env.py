@@ -17,6 +17,10 @@ class _Env(FileAwareEnv):
     def _get_value(self, env_key: str, default: Any) -> Any:
         try:
             return super()._get_value(env_key, default)
+        except UnicodeDecodeError:
+            raise ImproperlyConfigured(f"{env_key}_FILE is not text in UTF-8.") from None
+        except OSError as error:
+            raise ImproperlyConfigured(f"{env_key}_FILE cannot be read: {error.strerror}.") from None
         except ValueError as error:
             raise ImproperlyConfigured(str(error)) from None
 

@@ -8,7 +8,6 @@ from portal import views
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
-    path("admin/login/", views.admin_login),
     path("admin/", site.urls),
     path("accounts/", include("accounts.urls")),
     path("", include("omaccess.urls")),

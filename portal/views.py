@@ -10,15 +10,12 @@ import time
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -110,21 +107,6 @@ class Readiness:
 readiness = Readiness()
 
 # --- signing in -----------------------------------------------------------------------------------
-
-
-@never_cache
-@login_not_required
-def admin_login(request: HttpRequest) -> HttpResponse:
-    """The admin has no sign-in of its own. Whoever is signed in and still lands here may not enter it."""
-    index = reverse("admin:index")
-    target = request.GET.get("next", "")
-    if not url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure()):
-        target = index
-    if not request.user.is_authenticated:
-        return redirect_to_login(target)
-    if not request.user.is_staff:
-        raise PermissionDenied
-    return redirect(target)
 
 
 # --- errors ---------------------------------------------------------------------------------------

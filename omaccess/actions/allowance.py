@@ -22,7 +22,8 @@ def take(user: User, *, at: dt.datetime) -> int:
             [LaunchAllowance(user=user, window_started_at=at, used=0)], ignore_conflicts=True
         )
         row = rows.get()
-    if at - row.window_started_at >= WINDOW:
+    # Both ways: a clock that was put back must not make a minute last until it has caught up.
+    if abs(at - row.window_started_at) >= WINDOW:
         row.window_started_at, row.used = at, 0
     row.used += 1
     row.save(update_fields=["window_started_at", "used"])

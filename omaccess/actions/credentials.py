@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 
 import structlog
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Q
 
 from accounts.models import User
@@ -17,6 +16,7 @@ from omaccess.causes import cause_of
 from omaccess.cloud.errors import CloudError
 from omaccess.cloud.types import Deadline
 from omaccess.errors import CredentialBlocked, CredentialUnusable, VaultError
+from omaccess.locks import writing
 from omaccess.meta import Meta
 from omaccess.models import BastionInstance, HostAccount, IamCredential
 from omaccess.models.access import HostAccountQuerySet
@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 IDENTITY = ("iam_endpoint", "account_name", "user_name")
 """Who it is. A secret belongs to one identity: with another it is emptied, never tried."""
+
+HEALTH = ("last_used_at", "last_success_at", "last_error_at", "last_error", "failing_since_at")
 
 _REACH = (*IDENTITY, "purpose", "is_enabled", "secret")
 
@@ -69,8 +71,9 @@ class CredentialChange(Change[IamCredential]):
             )
         if is_other or (secret and stored is not None):
             credential.version += 1
+            credential.forget_health()
         if is_other or secret:
-            credential.save(update_fields=["secret_ciphertext", "version"])
+            credential.save(update_fields=["secret_ciphertext", "version", *HEALTH])
         if secret:
             tokens.forget_block(credential)
 
@@ -169,7 +172,7 @@ def rotate(*, by: User | None = None, meta: Meta) -> Rotation:
     """
     key_id = vault.primary_key_id()
     rotated = current = unreadable = 0
-    with transaction.atomic():
+    with writing():
         for credential in IamCredential.objects.exclude(secret_ciphertext="").order_by("pk"):
             sealed = credential.secret_ciphertext
             if vault.key_id_of(sealed) == key_id:

@@ -5,22 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db.models import DateTimeField, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Now
-from django.http import HttpRequest
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminPasswordWidget
 
-from omaccess import tokens
 from omaccess.actions import credentials
-from omaccess.admin.inventory import EndpointField
+from omaccess.actions.credential_advice import doubts
+from omaccess.admin.credential_cloud import AsksTheCloud, verify_context
+from omaccess.admin.credential_health import HealthFilter, health_cell, health_of
+from omaccess.admin.fields import EndpointField
 from omaccess.admin.pages import AuditedAdmin, SecretTyped, change_of
 from omaccess.admin.site import site
-from omaccess.admin.words import cause_title, display, moment
-from omaccess.models import IamCredential, IamUserLease
+from omaccess.admin.words import display, moment, row_id
+from omaccess.cloud.regions import service_of
+from omaccess.models import IamCredential
 
 MAX_SECRET = 1000
 
@@ -41,6 +46,24 @@ class CredentialForm(SecretTyped, forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = IamCredential
         fields = ["name", "purpose", "is_enabled", "iam_endpoint", "account_name", "user_name"]
+        help_texts = {
+            "name": _("What the portal calls it, such as the bastion it is for."),
+            "purpose": _(
+                "Launch: asks for links, and needs cbh:instance:getOmUrl only. Read: lists instances so that they can "
+                "be filled in, and needs the permission to list them only. Use an IAM user of its own for each."
+            ),
+            "iam_endpoint": _(
+                "IAM of the bastion's region: https://iam.cn-north-4.myhuaweicloud.com for cn-north-4, and the like."
+            ),
+            "account_name": _(
+                "The Huawei Cloud account (domain) that owns the user, as the console shows it under My Credentials: "
+                "not the user's own name, not the account's id, not an e-mail address."
+            ),
+            "user_name": _(
+                "An IAM user of that account with programmatic access and without login protection: not a HUAWEI ID, "
+                "which is an e-mail address or a phone number."
+            ),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -54,6 +77,13 @@ class CredentialForm(SecretTyped, forms.ModelForm):  # type: ignore[type-arg]
         else:
             self.fields["secret"].help_text = _("None is stored, so this credential cannot be used yet.")
 
+    def clean_iam_endpoint(self) -> str:
+        """Some endpoints are allowed for other calls, and can give no token."""
+        endpoint: str = self.cleaned_data["iam_endpoint"]
+        if service_of(endpoint) == "cbh":
+            raise ValidationError(_("This is the endpoint of Cloud Bastion Host. Tokens come from IAM: https://iam.…"))
+        return endpoint
+
     def clean_purpose(self) -> str:
         """What launches rest on stays a launch credential; another one takes its place first."""
         purpose: str = self.cleaned_data["purpose"]
@@ -65,56 +95,31 @@ class CredentialForm(SecretTyped, forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(IamCredential, site=site)
-class IamCredentialAdmin(AuditedAdmin):
+class IamCredentialAdmin(AsksTheCloud, AuditedAdmin):
     change_class = credentials.CredentialChange
+    change_form_outer_before_template = "admin/omaccess/iamcredential/before.html"
     form = CredentialForm
     search_fields = ["name__istartswith", "user_name__istartswith"]
-    list_display = [
-        "name",
-        "iam_user",
-        "purpose",
-        "has_stored_secret",
-        "last_used",
-        "last_success",
-        "last_error_text",
-        "blocked",
-        "is_enabled",
-    ]
-    list_filter = ["purpose", "is_enabled"]
-    readonly_fields = ["last_used", "last_success", "last_failure", "last_error_text", "blocked", "version"]
+    list_display = ["name", "iam_user", "purpose_name", "health", "last_used"]
+    list_filter = ["purpose", HealthFilter, "is_enabled"]
+    readonly_fields = ["health", "last_used", "last_success", "last_failure", "version"]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         may_change = self.has_change_permission(request) if obj else self.has_add_permission(request)
-        identity = ["iam_endpoint", ("account_name", "user_name"), *(["secret"] if may_change else [])]
+        identity = ["iam_endpoint", "account_name", "user_name", *(["secret"] if may_change else [])]
         found: list[Any] = [
-            (None, {"fields": [("name", "purpose"), "is_enabled"]}),
-            (
-                _("Who it is"),
-                {
-                    "fields": identity,
-                    "description": _(
-                        "Three things go wrong most often. The account name is the Huawei Cloud account's, not the "
-                        "user's. It has to be an IAM user: a HUAWEI ID cannot do this. And the user needs a policy "
-                        "with cbh:instance:getOmUrl for the instance's project. "
-                        "Changing endpoint, account or user empties the password."
-                    ),
-                },
-            ),
+            (None, {"fields": ["name", "purpose", "is_enabled"]}),
+            (_("Who it is"), {"fields": identity, "description": _usual_mistakes()}),
         ]
         if obj:
-            health = [("last_used", "last_success"), ("last_failure", "last_error_text"), ("blocked", "version")]
-            found.append((_("How it does"), {"fields": health}))
+            health = [("last_used", "last_success"), ("last_failure", "version")]
+            found.append((_("How it did"), {"fields": health}))
         return found
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[IamCredential]:
-        lease = IamUserLease.objects.filter(
-            iam_endpoint=OuterRef("iam_endpoint"),
-            account_name=OuterRef("account_name"),
-            user_name=OuterRef("user_name"),
-            blocked_until__gt=Now(),
-        )
-        rows: QuerySet[IamCredential] = super().get_queryset(request)
-        return rows.annotate(block_ends_at=Subquery(lease.values("blocked_until")[:1], output_field=DateTimeField()))
+        rows: Any = super().get_queryset(request)
+        found: QuerySet[IamCredential] = rows.with_health()
+        return found
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> forms.Field | None:
         if db_field.name == "iam_endpoint":
@@ -122,27 +127,61 @@ class IamCredentialAdmin(AuditedAdmin):
         field: forms.Field | None = super().formfield_for_dbfield(db_field, request, **kwargs)
         return field
 
+    def page_context(self, request: HttpRequest, object_id: str | None) -> dict[str, Any]:
+        credential = self.get_queryset(request).filter(pk=row_id(object_id) or 0).first()
+        if credential is None:
+            return {}
+        return {
+            "health": health_of(credential),
+            "may_verify": self.has_change_permission(request),
+            "verify": verify_context(credential),
+        }
+
     def save_model(self, request: HttpRequest, obj: IamCredential, form: Any, change: bool) -> None:
-        change_of(request).save(obj, secret=form.cleaned_data["secret"] or None)
+        secret: str = form.cleaned_data["secret"]
+        change_of(request).save(obj, secret=secret or None)
+        if secret != secret.strip():
+            messages.warning(
+                request,
+                _(
+                    "The password begins or ends with a space or a line break, which is kept. If that came from "
+                    "copying, enter it again."
+                ),
+            )
 
     def warnings(self, obj: IamCredential) -> list[str]:
-        if obj.has_secret:
-            return []
-        return [gettext("This credential has no password now. Enter it, or launches with it are refused.")]
+        found = [str(text) for _mistake, text in doubts(obj)]
+        if not obj.has_secret:
+            found.append(gettext("This credential has no password now. Enter it, or launches with it are refused."))
+        return found
+
+    def response_post_save_add(self, request: HttpRequest, obj: IamCredential) -> HttpResponse:
+        """To its page, where "Verify now" is."""
+        return redirect("admin:omaccess_iamcredential_change", obj.pk)
+
+    def response_post_save_change(self, request: HttpRequest, obj: IamCredential) -> HttpResponse:
+        if request.POST.get("secret"):
+            return redirect("admin:omaccess_iamcredential_change", obj.pk)
+        response: HttpResponse = super().response_post_save_change(request, obj)
+        return response
 
     @display(description=_("IAM user"))
     def iam_user(self, credential: IamCredential) -> str:
         return f"{credential.account_name}/{credential.user_name}"
 
-    @display(description=_("password"), boolean=True)
-    def has_stored_secret(self, credential: IamCredential) -> bool:
-        return credential.has_secret
+    @display(description=_("purpose"), ordering="purpose")
+    def purpose_name(self, credential: IamCredential) -> str:
+        return gettext("launch") if credential.purpose == IamCredential.Purpose.LAUNCH else gettext("read")
+
+    @display(description=_("health"))
+    def health(self, credential: IamCredential) -> SafeString:
+        return health_cell(credential)
 
     @display(description=_("last used"), ordering="last_used_at")
     def last_used(self, credential: IamCredential) -> str:
         return moment(credential.last_used_at)
 
-    @display(description=_("last success"), ordering="last_success_at")
+    @display(description=_("last success"))
     def last_success(self, credential: IamCredential) -> str:
         return moment(credential.last_success_at)
 
@@ -150,13 +189,21 @@ class IamCredentialAdmin(AuditedAdmin):
     def last_failure(self, credential: IamCredential) -> str:
         return moment(credential.last_error_at)
 
-    @display(description=_("last error"))
-    def last_error_text(self, credential: IamCredential) -> str:
-        return cause_title(credential.last_error)
 
-    @display(description=_("not asked until"))
-    def blocked(self, credential: IamCredential) -> str:
-        """Annotated in lists; asked for where a row came some other way."""
-        if "block_ends_at" in vars(credential):
-            return moment(vars(credential)["block_ends_at"])
-        return moment(tokens.blocked_until(credential))
+def _usual_mistakes() -> SafeString:
+    """Above the fields: what goes wrong most often, so that it does not."""
+    mistakes = [
+        gettext("The account name is mistaken for something else: it is the Huawei Cloud account's, not the user's."),
+        gettext("A HUAWEI ID is used. It cannot exchange a token; it has to be an IAM user of the account."),
+        gettext(
+            "A permission is missing. To launch: cbh:instance:getOmUrl for the instance's project. To read: to list "
+            "instances. Grant nothing more: a user who may make admin links (admin-url) does not belong here."
+        ),
+    ]
+    rows = ((f"{number}.", text) for number, text in enumerate(mistakes, start=1))
+    return format_html(
+        '{}<ol class="flex flex-col gap-2 my-2">{}</ol>{}',
+        gettext("Three things go wrong most often."),
+        format_html_join("", '<li class="flex flex-row gap-3"><span>{}</span><span>{}</span></li>', rows),
+        gettext("Changing endpoint, account or user empties the password. Once saved, verify it."),
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
+from dataclasses import asdict
 from typing import Any
 
 from django import forms
@@ -20,16 +22,18 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from omaccess import search
-from omaccess.actions import account_test, inventory
+from omaccess.actions import account_test, cloud_instances, inventory
 from omaccess.actions.changes import OwnReach
+from omaccess.actions.instance_matching import Proposal
+from omaccess.admin.credential_cloud import readers_for
+from omaccess.admin.fields import EndpointField
 from omaccess.admin.filters import LabelFilter
 from omaccess.admin.pages import AuditedAdmin, ReadOnlyAdmin, RowInline, odd_text
 from omaccess.admin.site import site
 from omaccess.admin.words import admin_of, display, row_id
 from omaccess.audit import Kind
 from omaccess.causes import Cause
-from omaccess.clients import endpoint_rules, is_login_origin_allowed
-from omaccess.cloud.errors import EndpointNotAllowed
+from omaccess.clients import is_login_origin_allowed
 from omaccess.cloud_link import iam_user_of
 from omaccess.errors import TooManyLaunches
 from omaccess.meta import Meta
@@ -39,25 +43,17 @@ SEEN_WITHIN = dt.timedelta(days=30)
 SEEN_LOOKED_AT = 200
 
 
-class EndpointField(forms.CharField):
-    """An endpoint that this installation may talk to, in its canonical form."""
-
-    def clean(self, value: Any) -> str:
-        text: str = super().clean(value)
-        try:
-            return endpoint_rules().check(text)
-        except EndpointNotAllowed as error:
-            raise ValidationError(
-                _("%(reason)s Which ones are allowed is set by CLOUD_ENDPOINTS, outside of this screen.")
-                % {"reason": error.description}
-            ) from None
-
-
 # --- instances -----------------------------------------------------------------------------------
 
 
 class LoginAddressInline(RowInline):
     model = LoginAddress
+
+    def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
+        """As many empty rows as a list from Huawei Cloud proposes; they are saved when the admin saves."""
+        found = found_in_cloud(request)
+        return len(found.origins) if found is not None else self.extra
+
     verbose_name_plural = _(
         "login addresses: where a link may lead (link), and what the browser meets after it (redirect)"
     )
@@ -66,7 +62,7 @@ class LoginAddressInline(RowInline):
 @admin.register(BastionInstance, site=site)
 class BastionInstanceAdmin(AuditedAdmin):
     change_class = inventory.InstanceChange
-    change_form_outer_before_template = "admin/omaccess/bastioninstance/seen.html"
+    change_form_outer_before_template = "admin/omaccess/bastioninstance/before.html"
     inlines = [LoginAddressInline]
     autocomplete_fields = ["credential"]
     search_fields = ["name__istartswith", "region__istartswith"]
@@ -101,9 +97,40 @@ class BastionInstanceAdmin(AuditedAdmin):
 
     def page_context(self, request: HttpRequest, object_id: str | None) -> dict[str, Any]:
         instance_id = row_id(object_id)
-        if instance_id is None or not self.has_change_permission(request):
+        if not self.has_change_permission(request):
             return {}
-        return {"seen_addresses": seen_addresses(instance_id)}
+        context: dict[str, Any] = {"found": found_in_cloud(request)}
+        if request.user.has_perm("omaccess.change_iamcredential"):
+            instance = BastionInstance.objects.select_related("credential").filter(pk=instance_id or 0).first()
+            context["readers"] = readers_for(instance)
+        if instance_id is not None:
+            context["seen_addresses"] = seen_addresses(instance_id)
+        return context
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        found = found_in_cloud(request)
+        if found is None:
+            return super().get_changeform_initial_data(request)
+        return {name: value for name, value in asdict(found).items() if name != "origins"}
+
+    def get_formset_kwargs(self, request: HttpRequest, obj: Any, inline: Any, prefix: str) -> dict[str, Any]:
+        kwargs: dict[str, Any] = super().get_formset_kwargs(request, obj, inline, prefix)
+        found = found_in_cloud(request)
+        # Only to be shown: a row that is posted as it was proposed would otherwise count as left alone.
+        if found is not None and request.method == "GET":
+            kwargs["initial"] = [{"origin": origin, "kind": LoginAddress.Kind.LINK} for origin in found.origins]
+        return kwargs
+
+    def warnings(self, obj: BastionInstance) -> list[str]:
+        try:
+            uuid.UUID(obj.server_id)
+        except ValueError:
+            text = gettext(
+                "The server id does not look like one of Huawei Cloud's (8-4-4-4-12 hexadecimal digits). It is the id "
+                "of the instance's own server, not the instance id; a read credential can look it up."
+            )
+            return [text]
+        return []
 
     def get_urls(self) -> list[URLPattern]:
         own = [
@@ -138,6 +165,17 @@ class BastionInstanceAdmin(AuditedAdmin):
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))
         return redirect("admin:omaccess_bastioninstance_change", instance_id)
+
+
+def found_in_cloud(request: HttpRequest) -> Proposal | None:
+    """What a list from Huawei Cloud proposes for a new instance: in the address of the page, signed by this portal."""
+    if "found" not in request.GET:
+        return None
+    try:
+        proposal, _instance_id = cloud_instances.opened(request.GET["found"], is_new=True)
+    except cloud_instances.StaleProposal:
+        return None
+    return proposal
 
 
 def seen_addresses(instance_id: int) -> list[str]:

@@ -23,6 +23,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.views import ChangeList
 
 from omaccess.actions.changes import Change, OwnReach, refusals_recorded
+from omaccess.admin.choices import Rows, RowSelect, RowSelectMultiple
 from omaccess.admin.words import admin_of, row_id
 from omaccess.errors import InvalidTransition
 from omaccess.meta import Meta
@@ -59,7 +60,9 @@ def refuse_control_characters(text: str) -> None:
 
 
 class Verbatim:
-    """For model admins and inlines: one-line texts without control characters; those in `verbatim` unstripped."""
+    """For model admins and inlines: one-line texts without control characters, those in `verbatim` unstripped; ids that
+    are some.
+    """
 
     verbatim: Sequence[str] = ()
 
@@ -73,6 +76,17 @@ class Verbatim:
                 field.strip = False
                 field.validators.append(_refuse_blank)
         return field
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
+            kwargs.setdefault("widget", RowSelect(db_field, self.admin_site))  # type: ignore[attr-defined]
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        kwargs.setdefault("form_class", Rows)
+        if db_field.name in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
+            kwargs.setdefault("widget", RowSelectMultiple(db_field, self.admin_site))  # type: ignore[attr-defined]
+        return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
 
 
 def _refuse_blank(text: str) -> None:
@@ -92,10 +106,22 @@ def odd_text(text: str, *, length: int = 64) -> str:
     return ""
 
 
+MOST_NEW_ROWS = 100
+"""How many rows one saving may add. Django allows two thousand, and a page of so many costs a processor 20 seconds, all
+of it within the change's transaction."""
+
+
 class RowInline(Verbatim, TabularInline):  # type: ignore[misc]
     """Rows that belong to the page's subject, and go with it through its one action."""
 
     extra = 0
+
+    def get_formset(self, request: HttpRequest, obj: models.Model | None = None, **kwargs: Any) -> Any:
+        """As many rows as there are and a bounded number more, whatever a form claims to hold."""
+        formset = super().get_formset(request, obj, **kwargs)
+        rows = self.model._default_manager.filter(**{formset.fk.name: obj}).count() if obj is not None else 0
+        formset.max_num = formset.absolute_max = rows + MOST_NEW_ROWS
+        return formset
 
 
 class SecretTyped:

@@ -11,7 +11,7 @@ from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, path, reverse
@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from unfold.sites import UnfoldAdminSite
 
+from omaccess.admin.credential_health import health_counts
 from omaccess.admin.overview import missing_steps, trouble
 from omaccess.errors import CannotRecord
 from omaccess.views.plain import unavailable
@@ -73,7 +74,7 @@ class AdminSite(UnfoldAdminSite):  # type: ignore[misc]
             return redirect_to_login(target)
         if not self.has_permission(request):
             raise PermissionDenied
-        return redirect(target)
+        return HttpResponseRedirect(target)  # not redirect(): it takes a word without a slash for the name of a view
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if request.method == "POST":
@@ -104,6 +105,7 @@ class AdminSite(UnfoldAdminSite):  # type: ignore[misc]
             "missing_steps": missing_steps(),
             "may_see_launches": may_see_launches,
             "trouble": trouble() if may_see_launches else [],
+            "health_counts": health_counts() if request.user.has_perm("omaccess.view_iamcredential") else [],
             **(extra_context or {}),
         }
         response: HttpResponse = super().index(request, context)

@@ -29,6 +29,10 @@ class Kind(StrEnum):
     CREDENTIAL_CREATED = "credential:created"
     CREDENTIAL_CHANGED = "credential:changed"
     CREDENTIAL_SECRET_REPLACED = "credential:secret_replaced"  # noqa: S105 - a kind of event, not a secret
+    CREDENTIAL_VERIFIED = "credential:verified"
+    CREDENTIAL_VERIFY_FAILED = "credential:verify_failed"
+    CREDENTIAL_LISTED = "credential:listed"
+    CREDENTIAL_LIST_FAILED = "credential:list_failed"
     SECRETS_ROTATED = "secrets:rotated"
 
     USER_CREATED = "user:created"

@@ -1,6 +1,7 @@
-"""O&M links from Cloud Bastion Host (CBH).
+"""O&M links and the list of instances from Cloud Bastion Host (CBH).
 
-Talks to `GET /v2/{project_id}/cbs/instance/get-om-url`. Its verdict is the field `state` of a 200 answer.
+Talks to `GET /v2/{project_id}/cbs/instance/get-om-url`, whose verdict is the field `state` of a 200 answer, and to
+`GET /v2/{project_id}/cbs/instance/list`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from omaccess.cloud.envelopes import hide, read_error, read_json, request_id_of
+from omaccess.cloud.envelopes import hide, read_json, request_id_of
 from omaccess.cloud.errors import (
     CloudConnectionFailed,
     CloudUnavailable,
@@ -21,13 +22,18 @@ from omaccess.cloud.errors import (
     clean_text,
 )
 from omaccess.cloud.http import Answer, CloudTransport, path_segment
+from omaccess.cloud.instance_list import read_page
 from omaccess.cloud.login_url import check_login_url
 from omaccess.cloud.refusals import refusal
 from omaccess.cloud.retries import is_gateway_trouble, with_one_more_try
-from omaccess.cloud.types import Deadline, OmUrl, OmUrlState
+from omaccess.cloud.types import CbhInstance, CbhInstanceList, Deadline, OmUrl, OmUrlState
 
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 _RAW_STATE_LENGTH = 64
+
+PAGE_SIZE = 100
+MAX_PAGES = 10
+"""A project holds a handful of instances; whatever a list claims, no more than this is read."""
 
 
 class CbhClient:
@@ -71,6 +77,38 @@ class CbhClient:
             EndpointNotAllowed: nothing was sent.
         Source: CBH API reference, "Obtaining an O&M URL" (ShowOmUrl).
         """
+        query = [("host_account_name", host_account_name), ("ip_address", ip_address), ("server_id", server_id)]
+        answer = self._get(project_id, "get-om-url", query=query, token=token, deadline=deadline)
+        return _read_link(answer, link_origins, allow_http_loopback)
+
+    def instances(self, *, token: str, project_id: str, deadline: Deadline) -> CbhInstanceList:
+        """The project's instances, page by page, up to a hard limit; each once, in the cloud's order.
+
+        It ends when as many entries as the total came, or a page holds nothing new: older editions of the call know
+        neither `limit` nor `offset` and answer the whole list again. Each page may be tried twice, as `om_url`.
+
+        Raises: as `om_url`, without its verdicts; PermissionMissing means that the user may not list.
+        Source: CBH API reference, "Querying CBH Instances" (ListInstances).
+        """
+        found: dict[CbhInstance, None] = {}
+        seen, is_cut, request_id = 0, False, ""
+        for _number in range(MAX_PAGES):
+            query = [("limit", str(PAGE_SIZE)), ("offset", str(seen))]
+            page = read_page(self._get(project_id, "list", query=query, token=token, deadline=deadline))
+            request_id = request_id or page.request_id
+            known = len(found)
+            found.update(dict.fromkeys(page.instances))
+            seen += page.entries
+            is_whole = page.entries < PAGE_SIZE if page.total is None else seen >= page.total
+            is_cut = not is_whole and len(found) > known
+            if not is_cut:
+                break
+        return CbhInstanceList(tuple(found), is_cut, request_id)
+
+    def _get(
+        self, project_id: str, call: str, *, query: list[tuple[str, str]], token: str, deadline: Deadline
+    ) -> Answer:
+        """A 200 answer to `GET …/cbs/instance/{call}`. Raises what `om_url` says."""
         if not _VISIBLE_ASCII.fullmatch(token):
             raise TokenRejected(service="cbh", description="The token holds characters that cannot be sent.")
 
@@ -78,22 +116,18 @@ class CbhClient:
             answer = self._transport.request(
                 "GET",
                 self._endpoint,
-                f"/v2/{path_segment(project_id)}/cbs/instance/get-om-url",
-                query=[
-                    ("host_account_name", host_account_name),
-                    ("ip_address", ip_address),
-                    ("server_id", server_id),
-                ],
+                f"/v2/{path_segment(project_id)}/cbs/instance/{call}",
+                query=query,
                 headers={"X-Auth-Token": token},
+                secrets=(token,),
                 deadline=deadline,
                 service="cbh",
             )
             if answer.status != 200:
-                raise refusal("cbh", answer, read_error(answer.body, secrets=(token,)))
+                raise refusal("cbh", answer)
             return answer
 
-        answer = with_one_more_try(ask, deadline=deadline, may_repeat=_may_repeat)
-        return _read_link(answer, token, link_origins, allow_http_loopback)
+        return with_one_more_try(ask, deadline=deadline, may_repeat=_may_repeat)
 
 
 def _may_repeat(error: CloudUnavailable) -> bool:
@@ -101,18 +135,19 @@ def _may_repeat(error: CloudUnavailable) -> bool:
     return isinstance(error, CloudConnectionFailed) or is_gateway_trouble(error)
 
 
-def _read_link(answer: Answer, token: str, link_origins: Collection[str], allow_http_loopback: bool) -> OmUrl:
+def _read_link(answer: Answer, link_origins: Collection[str], allow_http_loopback: bool) -> OmUrl:
     """Decide a 200 answer: only SUCCESS with a usable link is one; nothing else of it is believed."""
-    facts: dict[str, Any] = {"service": "cbh", "status": 200, "request_id": request_id_of(answer.headers)}
+    facts: dict[str, Any] = {"service": "cbh", "status": 200}
+    facts["request_id"] = request_id_of(answer.headers, secrets=answer.secrets)
     try:
         body = read_json(answer.body)
     except ValueError:
         body = None
     if not isinstance(body, dict):
         raise UnreadableAnswer(problem="not_json", **facts)
-    facts["request_id"] = request_id_of(answer.headers, body)
     link = body.get("login_url")
-    secrets = (token, link) if isinstance(link, str) else (token,)
+    secrets = (*answer.secrets, link) if isinstance(link, str) else answer.secrets
+    facts["request_id"] = request_id_of(answer.headers, body, secrets=secrets)
     raw_state = body.get("state")
     try:
         state = OmUrlState.parse(raw_state)
@@ -128,6 +163,6 @@ def _read_link(answer: Answer, token: str, link_origins: Collection[str], allow_
     try:
         origin = check_login_url(link, link_origins=link_origins, allow_http_loopback=allow_http_loopback)
     except (UnusableLoginUrl, LoginOriginNotAllowed) as error:
-        error.status, error.request_id = 200, clean_text(facts["request_id"], 128)
+        error.status, error.request_id = 200, facts["request_id"]
         raise
     return OmUrl(value=str(link), origin=origin, request_id=facts["request_id"], upstream_state=state_text)

@@ -16,6 +16,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from omaccess.cloud.errors import REQUEST_ID_LENGTH, clean_text
+
 # The order in which the fields are tried; a pair names a field inside an object.
 _CODE_FIELDS = (("error_code",), ("error", "code"), ("code",), ("errorCode",))
 _MESSAGE_FIELDS = (("error_msg",), ("error_description",), ("error", "message"), ("message",), ("errorMsg",))
@@ -79,16 +81,25 @@ def hide(text: str, secrets: Collection[str]) -> str:
     """`text` without any of `secrets`, also where one is JSON-escaped or percent-encoded."""
     for secret in secrets:
         escaped = json.dumps(secret)[1:-1]
-        spellings = {secret, escaped, escaped.replace("/", "\\/"), quote(secret, safe=""), quote_plus(secret)}
+        spellings = {secret, escaped, escaped.replace("/", "\\/"), *_percent_encoded(secret)}
         for spelling in sorted(filter(None, spellings), key=len, reverse=True):
             text = text.replace(spelling, _HIDDEN)
     return text
 
 
-def request_id_of(headers: Mapping[str, str], body: object = None) -> str:
-    """The id to quote to support: `X-Request-Id`, IAM's `X-IAM-Trace-Id`, or `request_id` in the body."""
+def _percent_encoded(secret: str) -> tuple[str, str]:
+    # JSON can hold half a surrogate pair; it must be hidden like any other text, not end in an error of Python's.
+    return quote(secret, safe="", errors="surrogatepass"), quote_plus(secret, errors="surrogatepass")
+
+
+def request_id_of(headers: Mapping[str, str], body: object = None, *, secrets: Collection[str]) -> str:
+    """The id to quote to support: `X-Request-Id`, IAM's `X-IAM-Trace-Id`, or `request_id` in the body.
+
+    Cleaned and cut, without any of `secrets`: it is whatever the other side says, and it is stored.
+    """
     inside = body.get("request_id") if isinstance(body, dict) else None
-    return headers.get("X-Request-Id") or headers.get("X-IAM-Trace-Id") or _text_of(inside)
+    said = headers.get("X-Request-Id") or headers.get("X-IAM-Trace-Id") or _text_of(inside)
+    return clean_text(hide(said, secrets), REQUEST_ID_LENGTH)
 
 
 def retry_after_seconds(headers: Mapping[str, str], *, now: datetime) -> float | None:

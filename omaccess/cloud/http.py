@@ -48,8 +48,16 @@ MAX_ANSWER_BYTES = 1024 * 1024
 USER_AGENT = "sallyport"
 
 _SENDABLE = re.compile(r"[\x20-\x7e]*")
-# OSError and ValueError are the roots of everything `requests` raises; the others do not derive from them.
-_TRANSPORT_FAULTS = (OSError, ValueError, urllib3.exceptions.HTTPError, http.client.HTTPException)
+# OSError and ValueError are the roots of everything `requests` raises; the others do not derive from them. The last two
+# come of a chunk that claims to be longer than any memory.
+_TRANSPORT_FAULTS = (
+    OSError,
+    ValueError,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OverflowError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,8 @@ class Answer:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What the request held that must not be kept when the answer repeats it."""
 
 
 def path_segment(value: str) -> str:
@@ -110,6 +120,7 @@ class CloudTransport:
         query: Sequence[tuple[str, str]] = (),
         json: object = None,
         headers: Mapping[str, str] | None = None,
+        secrets: tuple[str, ...] = (),
     ) -> Answer:
         """Send one request, read the whole answer. Nothing is repeated here.
 
@@ -118,6 +129,7 @@ class CloudTransport:
             query: pairs in the order to send; encoded here, a space as `%20`.
             json: a body to send as JSON; None sends none.
             headers: printable ASCII only.
+            secrets: what of all this is one; hidden wherever the answer repeats it.
 
         Raises:
             EndpointNotAllowed: nothing was sent.
@@ -135,7 +147,7 @@ class CloudTransport:
         if json is not None:
             request.data = json_module.dumps(json).encode("ascii")
             request.headers["Content-Type"] = "application/json;charset=utf8"
-        return self._send(base, request, deadline, service)
+        return self._send(base, request, deadline, service, secrets)
 
     def close(self) -> None:
         """Close the idle connections. The transport may be used again."""
@@ -144,7 +156,9 @@ class CloudTransport:
         for session in sessions.values():
             session.close()
 
-    def _send(self, base: str, request: requests.Request, deadline: Deadline, service: str) -> Answer:
+    def _send(
+        self, base: str, request: requests.Request, deadline: Deadline, service: str, secrets: tuple[str, ...]
+    ) -> Answer:
         """The one place where faults of the transport become ours."""
         if deadline.expired:
             raise CloudTimeout(service=service)
@@ -162,9 +176,9 @@ class CloudTransport:
                 allow_redirects=False,
                 stream=True,
             )
-            return _read(response, service)
+            return _read(response, service, secrets)
         except _TRANSPORT_FAULTS:
-            failure = _failure(call, response, service)
+            failure = _failure(call, response, service, secrets)
         finally:
             call_in_progress.reset(token)
             if response is not None:
@@ -180,12 +194,12 @@ class CloudTransport:
             return session
 
 
-def _read(response: requests.Response, service: str) -> Answer:
+def _read(response: requests.Response, service: str, secrets: tuple[str, ...]) -> Answer:
     """The whole answer; a connection that might hold more than it is not used again."""
     facts: dict[str, Any] = {
         "service": service,
         "status": response.status_code,
-        "request_id": request_id_of(response.headers),
+        "request_id": request_id_of(response.headers, secrets=secrets),
     }
     if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", ""):
         raise UnreadableAnswer(problem="compressed", **facts)
@@ -194,13 +208,15 @@ def _read(response: requests.Response, service: str) -> Answer:
         # it, for the real answer would follow and be taken for the answer to somebody else's request.
         raise UnreadableAnswer(problem="status", **facts)
     body = response.raw.read(decode_content=False)
-    return Answer(status=response.status_code, headers=response.headers, body=body)
+    return Answer(status=response.status_code, headers=response.headers, body=body, secrets=secrets)
 
 
-def _failure(call: CallInProgress, response: requests.Response | None, service: str) -> CloudError:
+def _failure(
+    call: CallInProgress, response: requests.Response | None, service: str, secrets: tuple[str, ...]
+) -> CloudError:
     """What became of a call that the transport gave up."""
     status = None if response is None else response.status_code
-    request_id = "" if response is None else request_id_of(response.headers)
+    request_id = "" if response is None else request_id_of(response.headers, secrets=secrets)
     facts: dict[str, Any] = {"service": service, "status": status, "request_id": request_id}
     if call.fault is Fault.TIMEOUT:
         return CloudTimeout(**facts)

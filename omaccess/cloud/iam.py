@@ -9,8 +9,8 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-from omaccess.cloud.envelopes import http_date, read_error, read_json, request_id_of
-from omaccess.cloud.errors import CloudError, CloudUnavailable, ProjectNotFound, UnreadableAnswer
+from omaccess.cloud.envelopes import http_date, read_json, request_id_of
+from omaccess.cloud.errors import CloudUnavailable, ProjectNotFound, UnreadableAnswer, clean_text
 from omaccess.cloud.http import Answer, CloudTransport
 from omaccess.cloud.refusals import refusal
 from omaccess.cloud.retries import is_gateway_trouble, was_never_sent, with_one_more_try
@@ -23,6 +23,7 @@ LONGEST_LIFETIME = timedelta(hours=24)
 #: `Date` has whole seconds and travels for a moment: a smaller difference of the clocks is none.
 SMALLEST_SKEW = timedelta(seconds=2)
 
+_ROLE_LENGTH = 64
 _TOKEN = re.compile(r"[\x21-\x2b\x2d-\x7e]+")  # visible ASCII; a comma would mean two headers joined
 _MOMENT = re.compile(
     r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2})(?:[.,](\d{1,9}))?\s*(?:(Z)|([+-])(\d{2}):?(\d{2}))?",
@@ -65,9 +66,11 @@ class IamClient:
             json=_token_request(credential, scope),
             deadline=deadline,
             service="iam",
+            # Some messages quote the value they complain about.
+            secrets=(credential.password,),
         )
         if answer.status not in (200, 201):
-            raise _refused(answer, credential)
+            raise refusal("iam", answer)
         return _read_token(answer, scope)
 
 
@@ -90,18 +93,13 @@ def _token_request(credential: PasswordCredential, scope: ProjectScope) -> dict[
     }
 
 
-def _refused(answer: Answer, credential: PasswordCredential) -> CloudError:
-    # Some messages quote the value they complain about, and that may be the password.
-    envelope = read_error(answer.body, secrets=(credential.password,))
-    return refusal("iam", answer, envelope)
-
-
 def _read_token(answer: Answer, scope: ProjectScope) -> IamToken:
     """Take the token from its header and everything about it from the body."""
+    value = answer.headers.get("X-Subject-Token", "")
     facts: dict[str, Any] = {
         "service": "iam",
         "status": answer.status,
-        "request_id": request_id_of(answer.headers),
+        "request_id": request_id_of(answer.headers, secrets=(*answer.secrets, value)),
     }
     try:
         body = read_json(answer.body)
@@ -110,7 +108,6 @@ def _read_token(answer: Answer, scope: ProjectScope) -> IamToken:
     details = body.get("token") if isinstance(body, dict) else None
     if not isinstance(details, dict):
         raise UnreadableAnswer(problem="not_json" if body is None else "no_token", **facts)
-    value = answer.headers.get("X-Subject-Token", "")
     if not _TOKEN.fullmatch(value):
         raise UnreadableAnswer(problem="no_token", **facts)
     project = _object(details.get("project"))
@@ -128,7 +125,14 @@ def _read_token(answer: Answer, scope: ProjectScope) -> IamToken:
         user_id=_text(user.get("id")),
         user_name=_text(user.get("name")),
         request_id=facts["request_id"],
+        roles=_roles(details.get("roles")),
     )
+
+
+def _roles(raw: object) -> tuple[str, ...]:
+    """The names, each once; what is not shaped like a role is left out, for nothing is decided by them."""
+    names = (_text(_object(role).get("name")) for role in (raw if isinstance(raw, list) else []))
+    return tuple(dict.fromkeys(clean_text(name, _ROLE_LENGTH) for name in names if name.strip()))
 
 
 def _expires_at(raw: object, answer: Answer) -> datetime:

@@ -12,7 +12,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from omaccess.cloud.envelopes import ErrorEnvelope, read_json, request_id_of, retry_after_seconds
+from omaccess.cloud.envelopes import ErrorEnvelope, read_error, read_json, request_id_of, retry_after_seconds
 from omaccess.cloud.errors import (
     AccountLocked,
     CloudError,
@@ -74,16 +74,19 @@ _IAM_MESSAGES = (
     (re.compile(r"\bproject information cannot be found\b", re.IGNORECASE), "IAM.1109"),
 )
 _TOO_LARGE = (431, 494)
+_LOOKED_AT = 1000
+"""IAM's own messages are shorter; in a long one a pattern with `.*` would cost the square of its length."""
 
 
-def refusal(service: str, answer: Answer, envelope: ErrorEnvelope) -> CloudError:
+def refusal(service: str, answer: Answer) -> CloudError:
     """The error for an answer that is not a success, with all its facts."""
+    envelope = read_error(answer.body, secrets=answer.secrets)
     facts: dict[str, Any] = {
         "service": service,
         "status": answer.status,
         "code": envelope.code,
         "description": envelope.message,
-        "request_id": request_id_of(answer.headers, _json_or_none(answer.body)),
+        "request_id": request_id_of(answer.headers, _json_or_none(answer.body), secrets=answer.secrets),
     }
     if not 400 <= answer.status <= 599:
         # A redirect or another success: the text may be anything, also a link, so it is not kept.
@@ -101,7 +104,7 @@ def _code(service: str, envelope: ErrorEnvelope) -> str:
     code = envelope.family_code
     if service == "iam" and "." not in code:
         for pattern, meant in _IAM_MESSAGES:
-            if pattern.search(envelope.message):
+            if pattern.search(envelope.message[:_LOOKED_AT]):
                 return meant
     return code
 

@@ -62,7 +62,9 @@ class ProjectScope:
 class IamToken:
     """A token scoped to one project. `value` is a secret of unbounded length (9 KB is normal).
 
-    `expires_at` is UTC on this machine's clock: the cloud's own clock is allowed to differ.
+    `expires_at` is UTC on this machine's clock: the cloud's own clock is allowed to differ. `roles` are the names of
+    what the IAM user may do, as the exchange's answer said; whoever keeps a token does not keep them, so they are no
+    part of what makes two tokens equal.
     """
 
     value: str = field(repr=False)
@@ -72,6 +74,7 @@ class IamToken:
     user_id: str
     user_name: str
     request_id: str
+    roles: tuple[str, ...] = field(default=(), compare=False)
 
 
 class OmUrlState(StrEnum):
@@ -149,3 +152,37 @@ class OmUrl:
     origin: str
     request_id: str
     upstream_state: str
+
+
+@dataclass(frozen=True, slots=True)
+class CbhInstance:
+    """One CBH instance as the list tells it. Every text is cleaned and cut; what was no id or address is empty.
+
+    `server_id` is what get-om-url asks for; `instance_id` is another id of the same instance. Of a pair, master and
+    slave are listed each, with one `ha_id`; `vip` is the address that moves between them. `web_port` is None when the
+    list gives none.
+    """
+
+    name: str
+    server_id: str
+    instance_id: str
+    region: str
+    status: str
+    task_status: str
+    instance_status: str
+    version: str
+    public_ip: str
+    private_ip: str
+    vip: str
+    web_port: int | None
+    ha_id: str
+    ha_role: str
+
+
+@dataclass(frozen=True, slots=True)
+class CbhInstanceList:
+    """The instances of one project; `is_cut` when the cloud has more than are ever read."""
+
+    instances: tuple[CbhInstance, ...]
+    is_cut: bool
+    request_id: str

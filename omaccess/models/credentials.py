@@ -1,8 +1,48 @@
 """What the portal holds to speak for it in Huawei Cloud."""
 
+from typing import Self
+
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, DateTimeField, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+
+
+class CredentialHealth(models.TextChoices):
+    """How a credential does, as far as the portal knows: exactly one of these, the first that is true."""
+
+    DISABLED = "disabled", _("disabled")
+    NO_SECRET = "no_secret", _("no password")
+    BLOCKED = "blocked", _("blocked")
+    FAILING = "failing", _("failing")
+    WORKS = "works", _("works")
+    UNTRIED = "untried", _("never used")
+
+
+class IamCredentialQuerySet(models.QuerySet["IamCredential"]):
+    def with_health(self) -> Self:
+        """Each with its `health` and `block_ends_at`, judged by the database in the same query."""
+        lease = IamUserLease.objects.filter(
+            iam_endpoint=OuterRef("iam_endpoint"),
+            account_name=OuterRef("account_name"),
+            user_name=OuterRef("user_name"),
+            blocked_until__gt=Now(),
+        )
+        is_so = {
+            CredentialHealth.DISABLED: Q(is_enabled=False),
+            CredentialHealth.NO_SECRET: Q(secret_ciphertext=""),
+            CredentialHealth.BLOCKED: Q(block_ends_at__isnull=False),
+            CredentialHealth.FAILING: Q(failing_since_at__isnull=False),
+            CredentialHealth.WORKS: Q(last_success_at__isnull=False),
+        }
+        return self.annotate(
+            block_ends_at=Subquery(lease.values("blocked_until")[:1], output_field=DateTimeField())
+        ).annotate(
+            health=Case(
+                *(When(condition, then=Value(state.value)) for state, condition in is_so.items()),
+                default=Value(CredentialHealth.UNTRIED.value),
+            )
+        )
 
 
 class IamCredential(models.Model):
@@ -39,8 +79,17 @@ class IamCredential(models.Model):
     last_success_at = models.DateTimeField(_("last success at"), null=True, blank=True, editable=False)
     last_error_at = models.DateTimeField(_("last error at"), null=True, blank=True, editable=False)
     last_error = models.CharField(_("last error"), max_length=64, blank=True, editable=False)
+    failing_since_at = models.DateTimeField(
+        _("failing since"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("The first failure that no success has followed."),
+    )
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
+
+    objects = IamCredentialQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("IAM credential")
@@ -56,6 +105,11 @@ class IamCredential(models.Model):
     @property
     def has_secret(self) -> bool:
         return bool(self.secret_ciphertext)
+
+    def forget_health(self) -> None:
+        """Another identity or secret: what the one before met says nothing of it. To be saved by the caller."""
+        self.last_used_at = self.last_success_at = self.last_error_at = self.failing_since_at = None
+        self.last_error = ""
 
 
 class IamUserLease(models.Model):

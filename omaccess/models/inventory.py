@@ -70,6 +70,17 @@ class BastionInstance(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        if self.server_id and self.server_id == self.instance_id:
+            raise ValidationError(
+                {
+                    "server_id": _(
+                        "This is the instance id once more. The server id is another one: the id of the instance's own "
+                        "server, called server_id in the list of instances."
+                    )
+                }
+            )
+
 
 class LoginAddress(models.Model):
     """An origin to which an instance's links may lead (link), or a later hop of the browser (redirect)."""

@@ -12,7 +12,7 @@ from django.db import connections
 from django.db.models import F
 from django.utils import timezone
 
-from omaccess import clients, tokens, vault
+from omaccess import clients, leases, tokens, vault
 from omaccess.cloud.errors import CloudError, CloudTimeout, CredentialRejected, TokenRejected
 from omaccess.cloud.types import Deadline, IamToken
 from omaccess.errors import CredentialBlocked, CredentialUnusable
@@ -162,10 +162,10 @@ def test_whoever_looked_before_an_exchange_ended_does_not_start_another(
     inventory: Inventory, sandbox: SandboxServer
 ) -> None:
     credential = IamCredential.objects.get(name="portal")
-    looked_early = tokens._read_lease(credential)
+    looked_early = leases.read(credential)
     token_for(inventory)
 
-    assert not tokens._acquire(looked_early, "late", Deadline.after(10), is_forced=False)
+    assert not leases.acquire(looked_early, "late", Deadline.after(10), is_forced=False)
 
 
 def test_those_who_waited_get_the_holders_failure_and_do_not_ask_again(
@@ -277,8 +277,8 @@ def test_a_trial_that_dies_counts_as_the_trial(inventory: Inventory, sandbox: Sa
     credential, lease = IamCredential.objects.get(name="portal"), IamUserLease.objects.get()
     IamUserLease.objects.update(blocked_until=timezone.now() - dt.timedelta(seconds=1), token_key="")
     caches["tokens"].clear()
-    row = tokens._read_lease(credential)
-    assert tokens._acquire(row, "dies", Deadline.after(-1.9), is_forced=False)
+    row = leases.read(credential)
+    assert leases.acquire(row, "dies", Deadline.after(-1.9), is_forced=False)
     IamUserLease.objects.filter(pk=lease.pk).update(holder_expires_at=timezone.now() - dt.timedelta(seconds=1))
 
     with pytest.raises(CredentialBlocked):

@@ -333,3 +333,15 @@ def test_accounts_are_found_by_host_and_by_account_at_host(ada: Client) -> None:
     assert found("ops@d") == ["ops@db-01"]
     assert found("eb-0") == []
     assert found("") == ["ops@db-01", "root@web-01"]
+
+
+def test_a_form_that_claims_thousands_of_rows_is_answered_like_any_other(ada: Client) -> None:
+    instance = BastionInstanceFactory()
+    claims = {f"{prefix}-{name}": "0" for prefix in ("accounts", "labels") for name in ("INITIAL_FORMS",)}
+    rows = {"accounts-TOTAL_FORMS": "100000", "labels-TOTAL_FORMS": "0"}
+
+    response = ada.post(page("omaccess_host_add"), {"instance": instance.pk, "address": "10.0.0.1", **claims, **rows})
+
+    assert response.status_code == 200
+    assert response.text.count('name="accounts-') < 1000
+    assert not Host.objects.exists()

@@ -13,7 +13,7 @@ from accounts.models import User
 from omaccess.admin.overview import steps
 from omaccess.admin.site import site
 from omaccess.models import LoginAddress
-from tests.factories import GrantFactory, HostAccountFactory, UserFactory
+from tests.factories import GrantFactory, HostAccountFactory, IamCredentialFactory, UserFactory
 from tests.omaccess.admin.conftest import BrowserOf, page
 
 pytestmark = pytest.mark.database
@@ -239,3 +239,11 @@ def test_a_list_offers_no_way_to_show_all_of_it(ada: Client) -> None:
         assert "Show all" not in response.text
         assert len(response.context["cl"].result_list) <= 50
     assert "52 " in ada.get(address).text
+
+
+def test_the_overview_counts_credentials_by_their_health(ada: Client) -> None:
+    IamCredentialFactory()
+
+    body = ada.get(page("index")).text
+
+    assert f"{page('omaccess_iamcredential_changelist')}?health=no_secret" in body

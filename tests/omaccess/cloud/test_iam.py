@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -98,6 +99,25 @@ def test_token_is_asked_for_as_documented_and_read_whole(start_wire: StartWire, 
     }
     assert (token.value, token.project_id, token.project_name) == ("MIIabc", "p-1", "cn-north-4")
     assert (token.user_id, token.user_name, token.request_id) == ("user-1", "u1", "trace-1")
+
+
+@pytest.mark.parametrize(
+    ("raw_roles", "roles"),
+    [
+        ([{"id": "0", "name": "te_admin"}, {"id": "0", "name": "op_gated_cbh"}], ("te_admin", "op_gated_cbh")),
+        ([{"name": "te_admin"}, {"name": "te_admin"}, {"name": "  "}, {"name": 7}, {}, "odd", None], ("te_admin",)),
+        ([{"name": "a\r\nb" + "c" * 100}], ("a b" + "c" * 61,)),
+        ({"name": "te_admin"}, ()),
+        (None, ()),
+    ],
+)
+def test_roles_are_read_as_names_and_make_no_token_another(
+    start_wire: StartWire, transport: CloudTransport, raw_roles: object, roles: tuple[str, ...]
+) -> None:
+    token = exchange(start_wire(token_answer(token={"roles": raw_roles})), transport)
+
+    assert token.roles == roles
+    assert replace(token, roles=("other",)) == token
 
 
 def test_scope_by_id_is_asked_for_by_id(start_wire: StartWire, transport: CloudTransport) -> None:

@@ -69,3 +69,18 @@ def test_the_sandbox_names_a_port_that_is_none(env_file: Path, port: str) -> Non
     assert ended.returncode == 1
     assert "must be a port number" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"], ids=["missing", "not text"])
+def test_a_file_that_cannot_be_read_names_its_variable(env_file: Path, content: bytes | None) -> None:
+    secret = env_file.parent / ("a" * 300 if content is None else "key")
+    if content is not None:
+        secret.write_bytes(content)
+    lines = [line for line in env_file.read_text().splitlines() if not line.startswith("SECRET_KEY=")]
+    env_file.write_text("\n".join([*lines, f"SECRET_KEY_FILE='{secret}'"]))
+
+    ended = manage(env_file, "doctor")
+
+    assert ended.returncode == 1
+    assert "SECRET_KEY_FILE" in ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
