@@ -14,7 +14,7 @@ demo: venv-run ## the portal and a simulated Huawei Cloud on this machine (PORT,
 test: venv-dev ## the whole suite; ARGS are pytest's
 	@$(PY) -m tests $(ARGS)
 
-check: check-format check-lint check-types check-templates check-migrations check-translations check-deploy check-audit ## everything below
+check: check-format check-lint check-types check-templates check-migrations check-translations check-deploy check-dependencies check-licences check-audit ## everything below
 
 check-format: venv-dev ## ruff's format
 	@$(PY) -m ruff format --check .
@@ -37,8 +37,26 @@ check-translations: venv-dev ## every catalogue compiles (none yet: English is i
 check-deploy: venv-dev ## Django's deployment checks under production settings, on SQLite and PostgreSQL
 	@$(PY) -m tests.production deploy
 
-check-audit: venv-dev ## known holes in the locked dependencies (STRICT_AUDIT=1: they fail)
-	@$(PY) -m tests.dependencies
+check-dependencies: venv-dev ## no dependency unused, undeclared or borrowed from another one
+	@$(PY) -m tests.dependencies unused
+
+check-licences: venv-dev ## every run-time dependency has a licence that pyproject.toml allows
+	@$(PY) -m tests.dependencies check-licences
+
+check-audit: venv-dev ## known holes in both requirement locks (STRICT_AUDIT=1: they fail)
+	@$(PY) -m tests.dependencies audit
+
+licences: venv-dev ## the run-time dependencies with their licences
+	@$(PY) -m tests.dependencies licences
+
+sbom: venv-dev ## what the portal runs with, as CycloneDX: var/sbom.cdx.json
+	@$(PY) -m tests.dependencies sbom
+
+verify-cloud: venv-dev ## what the tests assert of the sandbox, against a real Huawei Cloud account given by environment
+	@$(PY) -m tests.contract
+
+soak: venv-dev ## kills, faults and fuzz for half an hour; prints its figures
+	@$(PY) -m tests.soak
 
 bench: venv-dev ## the benchmark; also writes var/bench/
 	@$(PY) -m tests.bench
@@ -81,4 +99,4 @@ venv-made:
 	rm -rf .venv && $$found -m venv .venv
 
 .PHONY: help demo test check check-format check-lint check-types check-templates check-migrations \
-	check-translations check-deploy check-audit bench lock venv-run venv-dev venv-made
+	check-translations check-deploy check-dependencies check-licences check-audit licences sbom verify-cloud soak bench lock venv-run venv-dev venv-made
