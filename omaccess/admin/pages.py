@@ -8,8 +8,9 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.core.exceptions import FieldError, PermissionDenied, ValidationError
+from django.core.exceptions import BadRequest, FieldError, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import models, transaction
 from django.db.models.constants import LOOKUP_SEP
@@ -197,6 +198,12 @@ class PortalAdmin(Verbatim, ModelAdmin):  # type: ignore[misc]
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         """Disabled, revoked or kept; for superusers too."""
         return False
+
+    def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
+        """Raises: BadRequest for a chosen row that is no id; Django would ask the database for it, and fail."""
+        if any(row_id(one) is None for one in request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            raise BadRequest("a chosen row is no id")
+        return super().response_action(request, queryset)
 
 
 class ReadOnlyAdmin(PortalAdmin):

@@ -225,3 +225,10 @@ def test_every_moment_of_a_grant_is_told_in_one_way_with_its_zone(ada: Client) -
         assert "2026-11-23 17:46 UTC" in text
         assert "2026-11-23 18:46 UTC" in text
     assert ".m." not in body
+
+
+@pytest.mark.parametrize("chosen", ["x", "", "99999999999999999999", "1,2"])
+def test_a_list_action_on_what_is_no_row_is_a_bad_request(ada: Client, chosen: str) -> None:
+    response = ada.post(page("omaccess_grant_changelist"), {"action": "revoke_selected", "_selected_action": chosen})
+
+    assert response.status_code == 400
