@@ -11,6 +11,7 @@ from django.contrib.auth.models import Group
 from django.contrib.auth.password_validation import password_validators_help_text_html, validate_password
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
+from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext
@@ -111,6 +112,12 @@ class UserAdmin(AuditedAdmin):
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
         return ["is_active", *(["is_superuser"] if request.user.is_superuser else [])]
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Conditions in the address: what this person's list does not show is not asked for, either."""
+        hidden = {"password", *([] if request.user.is_superuser else ["is_superuser"])}
+        may: bool = super().lookup_allowed(lookup, value, request)
+        return may and lookup.partition(LOOKUP_SEP)[0] not in hidden
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         rows: QuerySet[User] = super().get_queryset(request)
         return rows.prefetch_related("groups")
@@ -155,6 +162,7 @@ class GroupAdmin(AuditedAdmin):
     change_class = people.GroupChange
     search_fields = ["name__istartswith"]
     list_display = ["name", "role"]
+    ordering = ["name"]  # pages of an autocomplete need one
     fields = ["name", "role", "members"]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 
 from django.http import HttpRequest
 
+from omaccess.cloud.types import NotPickled
+
 
 @dataclass(frozen=True, slots=True)
-class Meta:
+class Meta(NotPickled):
     """Client address (after trusted proxies), browser, request id, and the session that was used, if any."""
 
     address: str = ""

@@ -7,6 +7,7 @@ Every variable may also be given as ``NAME_FILE``, the path of a file that holds
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from environs import EnvError, FileAwareEnv
@@ -55,3 +56,20 @@ def required(name: str, *, why: str) -> str:
             f"{name} (or {name}_FILE) is not set. {why} See deploy/env.example; `make demo` makes its own."
         )
     return value
+
+
+def check_address(name: str, value: str) -> None:
+    """Refuse an address that cannot be read, before some library quotes half of a password in its complaint.
+
+    Raises: ImproperlyConfigured, which names the variable and never its value.
+    """
+    try:
+        parts = urlsplit(value)
+        _port = parts.port  # reading it is what fails
+        is_whole = not value or (bool(parts.scheme) and not parts.fragment)
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise ImproperlyConfigured(
+            f"{name} is not an address. In its password write / # ? @ and the like as %2F %23 %3F %40."
+        )

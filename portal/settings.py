@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
-from portal.env import env, read_env_file, required
+from portal.env import check_address, env, read_env_file, required
 from portal.logs import LOG_PROCESSORS, renderer
 
 read_env_file()
@@ -82,6 +82,10 @@ SECURE_REFERRER_POLICY = "same-origin"
 # The O&M page, opened from ours, gets no handle on it.
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 CSRF_FAILURE_VIEW = "portal.views.csrf_failure"
+# In the session, which ends with the sign-out. Django's own choice is a cookie, and the next person at the same
+# browser would be told what was meant for the one before.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "portal.reports.ReportFilter"
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -209,6 +213,7 @@ else:
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CACHE_URL = env.str("CACHE_URL", "")
+check_address("CACHE_URL", CACHE_URL)
 # The default cache counts failed sign-ins: it guards, so it is rows in either mode. Tokens may vanish at any time.
 CACHES: dict[str, dict[str, Any]] = {
     "default": {
@@ -275,6 +280,7 @@ if LAUNCHES_PER_MINUTE < 1 or WAITING_ATTEMPTS < 1:
 # --- background work -----------------------------------------------------------------------------
 
 BROKER_URL = env.str("BROKER_URL", "filesystem://localhost")
+check_address("BROKER_URL", BROKER_URL)
 CELERY_BROKER_URL = BROKER_URL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False

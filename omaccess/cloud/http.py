@@ -40,7 +40,7 @@ from omaccess.cloud.sockets import (
     Fault,
     call_in_progress,
 )
-from omaccess.cloud.types import Deadline
+from omaccess.cloud.types import Deadline, NotPickled
 
 __all__ = ["Answer", "CloudTransport", "EndpointRules", "path_segment"]
 
@@ -61,7 +61,7 @@ _TRANSPORT_FAULTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NotPickled):
     """What came back: any status, redirects included. Headers and body may be secrets."""
 
     status: int

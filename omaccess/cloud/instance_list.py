@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from omaccess.cloud.envelopes import read_json, request_id_of
+from omaccess.cloud.envelopes import hide, read_json, request_id_of
 from omaccess.cloud.errors import UnreadableAnswer, clean_text
 from omaccess.cloud.http import Answer
 from omaccess.cloud.types import CbhInstance
@@ -38,7 +38,8 @@ def read_page(answer: Answer) -> Page:
         "request_id": request_id_of(answer.headers, secrets=answer.secrets),
     }
     try:
-        body = read_json(answer.body)
+        # Some answers repeat what they were sent; no name on a page may be a token.
+        body = read_json(hide(answer.body.decode("utf-8-sig"), answer.secrets).encode())
     except ValueError:
         body = None
     if not isinstance(body, dict):

@@ -7,7 +7,16 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import NoReturn, Self
+
+
+class NotPickled:
+    """For values that hold a secret: a repr hides it, a pickle in a cache, a queue or a file would not."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} holds a secret and is not pickled or copied.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,7 @@ class Deadline:
 
 
 @dataclass(frozen=True, slots=True)
-class PasswordCredential:
+class PasswordCredential(NotPickled):
     """An IAM user with a password. `account_name` is what IAM calls the domain that owns the user."""
 
     account_name: str
@@ -59,7 +68,7 @@ class ProjectScope:
 
 
 @dataclass(frozen=True, slots=True)
-class IamToken:
+class IamToken(NotPickled):
     """A token scoped to one project. `value` is a secret of unbounded length (9 KB is normal).
 
     `expires_at` is UTC on this machine's clock: the cloud's own clock is allowed to differ. `roles` are the names of
@@ -141,7 +150,7 @@ _STATES_BY_NAME = {state.value: state for state in _STATES_BY_NUMBER.values()}
 
 
 @dataclass(frozen=True, slots=True)
-class OmUrl:
+class OmUrl(NotPickled):
     """A link that opens a session on one host. `value` is a secret: never log, store or render it.
 
     `origin` (canonical `scheme://host[:port]`) is what may be kept of it. `upstream_state` is the state as
