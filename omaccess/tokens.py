@@ -24,7 +24,7 @@ from django.views.decorators.debug import sensitive_variables
 from omaccess import clients, held_tokens, leases, vault
 from omaccess.causes import Cause, cause_of
 from omaccess.cloud import errors as cloud_errors
-from omaccess.cloud.errors import CloudError, CloudTimeout, CredentialRejected, TokenRejected
+from omaccess.cloud.errors import CloudError, CloudForbidden, CloudTimeout, CredentialRejected, TokenRejected
 from omaccess.cloud.types import Deadline, IamToken, PasswordCredential
 from omaccess.errors import CredentialBlocked, CredentialUnusable, VaultError
 from omaccess.held_tokens import Held, Project, Wanted
@@ -51,7 +51,7 @@ def token_for(credential: IamCredential, project: Project, *, deadline: Deadline
     """A token that works for this project (an instance's, or a named one), from the cache or by one exchange.
 
     Raises:
-        CredentialUnusable: no secret, disabled, or it does not decrypt. Nothing was asked.
+        CredentialUnusable: no secret, disabled, changed meanwhile, or it does not decrypt. Nothing was asked.
         CredentialBlocked: IAM refused this IAM user a short while ago. Nothing was asked.
         CloudError: the exchange, ours or the one waited for, failed.
     """
@@ -88,12 +88,12 @@ def verify(credential: IamCredential, project: Project, *, deadline: Deadline) -
     Raises: as `token_for`; ExchangedJustNow.
     """
     _check_usable(credential)
-    began = timezone.now()
     return _obtain(
         Wanted.of(credential, project),
         deadline,
-        lambda held: held.received_at >= began,
+        lambda held: True,
         forced=_Forced(ExchangedJustNow(), drops_old=False),
+        newer_than=leases.read(credential).outcome,
     )
 
 
@@ -131,25 +131,33 @@ def _obtain(
     is_good: Callable[[Held], bool],
     *,
     forced: _Forced | None = None,
+    newer_than: int | None = None,
 ) -> IamToken:
-    """A good token from the cache, from the lease's row, or by an exchange under the lease."""
-    held = held_tokens.cached(wanted)
-    if held is not None and is_good(held):
-        return held.token
+    """A good token from the cache, from the lease's row, or by an exchange under the lease.
+
+    With `newer_than`, the number of an outcome, only one that was exchanged after it; clocks would not tell.
+    """
+    if newer_than is None:
+        held = held_tokens.cached(wanted)
+        if held is not None and is_good(held):
+            return held.token
     # Before the lease: a secret that does not open must not look like a trial of IAM.
     password = _secret(wanted.credential)
     seen: int | None = None
     while True:
         row = leases.read(wanted.credential)
         held = held_tokens.in_lease(wanted, row)
-        if held is not None and is_good(held):
+        is_new = newer_than is None or row.outcome > newer_than
+        if held is not None and is_new and is_good(held):
             held_tokens.to_cache(wanted, held)
             return held.token
         if seen is not None and row.outcome != seen and (row.failure or {}).get("key") == wanted.key:
             raise _restored(row.failure)
         seen = row.outcome
+        if not row.is_current:
+            raise CredentialUnusable(Cause.DECISION_CHANGED)
         holder = secrets.token_urlsafe(24)
-        if leases.acquire(row, holder, deadline, is_forced=forced is not None):
+        if leases.acquire(row, wanted.credential, holder, deadline, is_forced=forced is not None):
             if forced is not None and forced.drops_old:
                 held_tokens.drop(wanted)
             return _exchange(wanted, row, holder, password, deadline)
@@ -242,11 +250,10 @@ def _note_health(credential: IamCredential, error: CloudError | None) -> None:
     if error is None:
         values |= {"last_success_at": now, "failing_since_at": None}
     else:
-        values |= {
-            "last_error_at": now,
-            "last_error": cause_of(error).value,
-            "failing_since_at": Coalesce(F("failing_since_at"), Value(now)),
-        }
+        values |= {"last_error_at": now, "last_error": cause_of(error).value}
+        # A mistyped project, or an IAM that does not answer, says nothing of the credential.
+        if isinstance(error, CredentialRejected | CloudForbidden):
+            values["failing_since_at"] = Coalesce(F("failing_since_at"), Value(now))
     try:
         # Health is that of the secret in place: what an older one met says nothing of it.
         IamCredential.objects.filter(pk=credential.pk, version=credential.version).update(**values)

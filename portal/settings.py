@@ -229,6 +229,8 @@ CACHES: dict[str, dict[str, Any]] = {
             "socket_timeout": 1,
             "serializer": "portal.caches.TextSerializer",
         },
+        # Earlier releases kept pickles under version 1; while both run, neither may read the other's.
+        "VERSION": 2,
     }
     if CACHE_URL
     else {

@@ -200,6 +200,7 @@ def _payload_hash(request: Request) -> str:
     """Of the body as received; a client may declare a body that is neither JSON nor BSON as not signed."""
     body = request.get_data()
     declared = request.headers.get("X-Sdk-Content-Sha256", "").strip()
-    if body and declared == UNSIGNED_PAYLOAD:
+    is_signed_kind = "json" in request.mimetype or "bson" in request.mimetype
+    if body and declared == UNSIGNED_PAYLOAD and not is_signed_kind:
         return declared
     return hashlib.sha256(body).hexdigest()

@@ -165,7 +165,7 @@ def test_whoever_looked_before_an_exchange_ended_does_not_start_another(
     looked_early = leases.read(credential)
     token_for(inventory)
 
-    assert not leases.acquire(looked_early, "late", Deadline.after(10), is_forced=False)
+    assert not leases.acquire(looked_early, credential, "late", Deadline.after(10), is_forced=False)
 
 
 def test_those_who_waited_get_the_holders_failure_and_do_not_ask_again(
@@ -278,7 +278,7 @@ def test_a_trial_that_dies_counts_as_the_trial(inventory: Inventory, sandbox: Sa
     IamUserLease.objects.update(blocked_until=timezone.now() - dt.timedelta(seconds=1), token_key="")
     caches["tokens"].clear()
     row = leases.read(credential)
-    assert leases.acquire(row, "dies", Deadline.after(-1.9), is_forced=False)
+    assert leases.acquire(row, credential, "dies", Deadline.after(-1.9), is_forced=False)
     IamUserLease.objects.filter(pk=lease.pk).update(holder_expires_at=timezone.now() - dt.timedelta(seconds=1))
 
     with pytest.raises(CredentialBlocked):

@@ -196,6 +196,13 @@ def test_a_body_cannot_be_declared_unsigned_afterwards(gateway: Gateway) -> None
     assert gateway.verdict(sent, "POST", CBH + "/login", body=b"{}") is SignatureProblem.WRONG
 
 
+def test_a_json_body_is_signed_whatever_is_declared(gateway: Gateway) -> None:
+    declared = {"Content-Type": "application/json", "X-Sdk-Content-Sha256": "UNSIGNED-PAYLOAD"}
+    sent = signed(KEY, "POST", HOST, CBH + "/login", body=b"UNSIGNED", headers=declared)
+
+    assert gateway.verdict(sent, "POST", CBH + "/login", body=b"another") is SignatureProblem.WRONG
+
+
 @pytest.mark.parametrize("minutes", [14, -14])
 def test_a_clock_a_little_wrong_is_tolerated(gateway: Gateway, minutes: int) -> None:
     gateway.clock.advance(minutes * 60)
