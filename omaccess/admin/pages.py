@@ -199,6 +199,11 @@ class PortalAdmin(Verbatim, ModelAdmin):  # type: ignore[misc]
         """Disabled, revoked or kept; for superusers too."""
         return False
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> models.Model | None:
+        """An empty `_to_field` names none; Django would look for a column without a name."""
+        found: models.Model | None = super().get_object(request, object_id, from_field or None)
+        return found
+
     def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
         """Raises: BadRequest for a chosen row that is no id; Django would ask the database for it, and fail."""
         if any(row_id(one) is None for one in request.POST.getlist(ACTION_CHECKBOX_NAME)):

@@ -1,24 +1,21 @@
-"""A web process that dies or hangs in the middle of a launch, for real."""
+"""A cloud that hangs, on every database. What a dead process leaves behind: test_kill_at_every_step."""
 
 from __future__ import annotations
 
-import datetime as dt
 import threading
 import time
 from collections.abc import Callable
 
 import pytest
 import requests
-from django.utils import timezone
 
 from accounts.models import User
-from omaccess.actions import launches
 from omaccess.audit.verify import verify
 from omaccess.meta import Meta
-from omaccess.models import AuditEvent, Launch
+from omaccess.models import Launch
 from omaccess.sandbox.server import SandboxServer
 from tests.inventory import Inventory
-from tests.processes import Browser, kill, web
+from tests.processes import Browser, web
 
 pytestmark = pytest.mark.database
 
@@ -38,29 +35,6 @@ def press(browser: Browser, inventory: Inventory, answers: list[object]) -> thre
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     return thread
-
-
-def test_a_web_process_killed_between_intent_and_outcome_leaves_a_true_record(
-    committed_inventory: Inventory, meta_of: MetaOf, sandbox: SandboxServer
-) -> None:
-    inventory, answers = committed_inventory, list[object]()
-    with web() as (server, url):
-        browser = Browser(url, inventory.staff, meta_of(inventory.staff).session_key)
-        sandbox.control.add_fault("cbh.om_url", hold="after")
-        thread = press(browser, inventory, answers)
-        assert sandbox.control.wait("cbh.om_url", held=1)
-
-        kill(server)
-        sandbox.control.release()
-        thread.join(timeout=20)
-
-    launch = Launch.objects.get()
-    assert launch.state == "pending"
-    assert isinstance(answers[0], requests.RequestException)
-    assert launches.close_abandoned(now=timezone.now() + dt.timedelta(seconds=71)) == 1
-    kinds = AuditEvent.objects.filter(reference=launch.reference).order_by("position")
-    assert [event.kind for event in kinds] == ["launch:requested", "launch:abandoned"]
-    assert not verify(head=None).problems
 
 
 def test_a_hanging_cloud_leaves_the_other_pages_fast(
