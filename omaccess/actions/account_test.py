@@ -8,19 +8,18 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import transaction
-from django.utils import timezone
 
 from accounts.models import User
 from omaccess import bulkhead, cloud_link
-from omaccess.actions import allowance
+from omaccess.actions.asking import recording, use_allowance
 from omaccess.audit import Kind, record
 from omaccess.causes import Cause, cause_of, state_of, upstream_of
 from omaccess.cloud.errors import CloudError
 from omaccess.cloud.types import Deadline
 from omaccess.cloud_link import Target, Timing, iam_user_of
-from omaccess.errors import CredentialBlocked, CredentialUnusable, TooManyLaunches
+from omaccess.errors import CredentialBlocked, CredentialUnusable
 from omaccess.failures import Explanation, explain
+from omaccess.locks import writing
 from omaccess.meta import Meta
 from omaccess.models import HostAccount, LaunchState
 
@@ -48,18 +47,14 @@ def run(account: HostAccount, *, by: User, meta: Meta) -> TestOutcome:
         TooManyLaunches: the person's minute is used up; nothing was asked or recorded.
         CannotRecord: the database failed. A request without outcome in the audit means: unknown, nothing left.
     """
-    account = (
-        HostAccount.objects.select_related("host__instance__credential", "credential")
-        .prefetch_related("host__instance__login_addresses")
-        .get(pk=account.pk)
-    )
-    now = timezone.now()
-    with transaction.atomic():
-        over = allowance.take(by, at=now)
-    if over:
-        raise TooManyLaunches(allowance.seconds_left(by, at=now))
-    with bulkhead.slot() as has_slot:
-        with transaction.atomic():
+    with recording(), bulkhead.slot() as has_slot:
+        account = (
+            HostAccount.objects.select_related("host__instance__credential", "credential")
+            .prefetch_related("host__instance__login_addresses")
+            .get(pk=account.pk)
+        )
+        use_allowance(by)
+        with writing():
             _record(Kind.TEST_REQUESTED, account, by=by, meta=meta)
             if not has_slot:
                 _record(Kind.TEST_FAILED, account, cause=Cause.BUSY, by=by, meta=meta)
@@ -79,12 +74,12 @@ def _ask(account: HostAccount, *, by: User, meta: Meta) -> TestOutcome:
         cause = cause_of(error)
         kind = Kind.TEST_REFUSED if state_of(error) is LaunchState.REFUSED else Kind.TEST_FAILED
         upstream = upstream_of(error)
-        with transaction.atomic():
+        with writing():
             _record(kind, account, cause=cause, by=by, meta=meta, seconds=seconds, **upstream)
         log.info("account_test_failed", account_id=account.pk, cause=cause.value)
         return TestOutcome(cause, upstream.get("login_origin", ""), seconds, explain(cause, account=account))
     seconds = time.monotonic() - began
-    with transaction.atomic():
+    with writing():
         _record(Kind.TEST_SUCCEEDED, account, by=by, meta=meta, seconds=seconds, login_origin=origin)
     log.info("account_test_succeeded", account_id=account.pk)
     return TestOutcome(None, origin, seconds, None)

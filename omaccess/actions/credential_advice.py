@@ -6,7 +6,7 @@ Nothing here asks the cloud, and nothing is forbidden by it: these are likelihoo
 from __future__ import annotations
 
 import re
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -39,8 +39,8 @@ PERMISSIONS: dict[str, Text] = {
         "To launch it needs one permission, cbh:instance:getOmUrl, for the project of the instance, and nothing more."
     ),
     IamCredential.Purpose.READ: _(
-        "To read it needs the permission to list instances of Cloud Bastion Host (usually cbh:instance:list), for "
-        "their project, and nothing more: never one that signs in to a bastion or makes admin links."
+        "To read it needs the permission to list CBH instances, for their project, and nothing more: never one that "
+        "signs in to a bastion or makes admin links. The documents give its action no name."
     ),
 }
 
@@ -56,52 +56,61 @@ _TEXTS: dict[Mistake, Text] = {
 }
 
 
+class _Look(Enum):
+    ONE_NAME = auto()
+    ACCOUNT_ID = auto()
+    ACCOUNT_SIGN_IN = auto()
+    USER_SIGN_IN = auto()
+    USER_ID = auto()
+    OTHER_SERVICE = auto()
+
+
+_DOUBTS: dict[_Look, tuple[Mistake | None, Text]] = {
+    _Look.ONE_NAME: (
+        Mistake.ACCOUNT_NAME,
+        _(
+            "User name and account name are the same. That would be the account itself, which may do everything; the "
+            "portal needs an IAM user of that account, with a name of its own."
+        ),
+    ),
+    _Look.ACCOUNT_ID: (
+        Mistake.ACCOUNT_NAME,
+        _("The account name looks like the account's id (32 hexadecimal digits). The name is wanted."),
+    ),
+    _Look.ACCOUNT_SIGN_IN: (
+        Mistake.ACCOUNT_NAME,
+        _(
+            "The account name looks like an e-mail address or a phone number. The account's name stands in the console "
+            "under My Credentials."
+        ),
+    ),
+    _Look.USER_SIGN_IN: (
+        Mistake.HUAWEI_ID,
+        _(
+            "The user name looks like an e-mail address or a phone number, so it is probably a HUAWEI ID. A HUAWEI ID "
+            "cannot exchange a token: create an IAM user."
+        ),
+    ),
+    _Look.USER_ID: (None, _("The user name looks like a user's id (32 hexadecimal digits). The name is wanted.")),
+    _Look.OTHER_SERVICE: (
+        None,
+        _("The IAM endpoint does not begin with iam; it looks like that of another service."),
+    ),
+}
+
+
 def doubts(credential: IamCredential) -> list[tuple[Mistake | None, Text]]:
     """What looks wrong about who it is: which of the usual mistakes it would be, and a sentence."""
     account, user = credential.account_name.strip(), credential.user_name.strip()
-    found: list[tuple[Mistake | None, Text]] = []
-    if account and account.casefold() == user.casefold():
-        found.append(
-            (
-                Mistake.ACCOUNT_NAME,
-                _(
-                    "User name and account name are the same. That would be the account itself, which may do "
-                    "everything; the portal needs an IAM user of that account, with a name of its own."
-                ),
-            )
-        )
-    if _ID.fullmatch(account):
-        found.append(
-            (
-                Mistake.ACCOUNT_NAME,
-                _("The account name looks like the account's id (32 hexadecimal digits). The name is wanted."),
-            )
-        )
-    if _looks_like_a_sign_in(account):
-        found.append(
-            (
-                Mistake.ACCOUNT_NAME,
-                _(
-                    "The account name looks like an e-mail address or a phone number. The account's name stands in "
-                    "the console under My Credentials."
-                ),
-            )
-        )
-    if _looks_like_a_sign_in(user):
-        found.append(
-            (
-                Mistake.HUAWEI_ID,
-                _(
-                    "The user name looks like an e-mail address or a phone number, so it is probably a HUAWEI ID. A "
-                    "HUAWEI ID cannot exchange a token: create an IAM user."
-                ),
-            )
-        )
-    if _ID.fullmatch(user):
-        found.append((None, _("The user name looks like a user's id (32 hexadecimal digits). The name is wanted.")))
-    if service_of(credential.iam_endpoint) not in ("", "iam"):
-        found.append((None, _("The IAM endpoint does not begin with iam; it looks like that of another service.")))
-    return found
+    looks = {
+        _Look.ONE_NAME: bool(account) and account.casefold() == user.casefold(),
+        _Look.ACCOUNT_ID: _ID.fullmatch(account),
+        _Look.ACCOUNT_SIGN_IN: _looks_like_a_sign_in(account),
+        _Look.USER_SIGN_IN: _looks_like_a_sign_in(user),
+        _Look.USER_ID: _ID.fullmatch(user),
+        _Look.OTHER_SERVICE: service_of(credential.iam_endpoint) not in ("", "iam"),
+    }
+    return [_DOUBTS[look] for look, is_so in looks.items() if is_so]
 
 
 def likely_mistakes(credential: IamCredential) -> list[Text]:

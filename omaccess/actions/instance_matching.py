@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from django.conf import settings
@@ -52,12 +52,13 @@ class Likeness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where was asked: the region's CBH endpoint and a project, by the name it was asked for and by its id."""
+    """Where was asked: the region's CBH endpoint, and an account's project by the name asked for and by its id."""
 
     region: str
     endpoint: str
     project_name: str
     project_id: str = ""
+    account_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class Bastion:
     listed: CbhInstance
     standby: CbhInstance | None
     proposal: Proposal
+    place: Place
     known: BastionInstance | None = None
     likeness: Likeness | None = None
 
@@ -129,6 +131,28 @@ class Bastion:
         return _("running")
 
     @property
+    def warnings(self) -> list[Text]:
+        """Why the one of the inventory may be another than this, or wrong, however it was recognised."""
+        if self.known is None:
+            return []
+        found: list[Text] = []
+        here, there = self.known.credential.account_name, self.place.account_name
+        if here != there:
+            text = _("The inventory has it in the account %(here)s; this list is of the account %(there)s.")
+            found.append(text % {"here": here, "there": there})
+        if not self._is_in_its_project(self.known):
+            here = self.known.project_name or self.known.project_id
+            text = _("The inventory has it in the project %(here)s; this list is of the project %(there)s.")
+            found.append(text % {"here": here, "there": self.place.project_name})
+        return found
+
+    def _is_in_its_project(self, known: BastionInstance) -> bool:
+        """By the ids if both are known: names are given anew."""
+        if known.project_id and self.place.project_id:
+            return known.project_id == self.place.project_id
+        return known.project_name in ("", self.place.project_name)
+
+    @property
     def differences(self) -> list[Difference]:
         """What an update would change: ids that are otherwise, and login addresses that are missing."""
         if self.known is None:
@@ -165,7 +189,7 @@ def _bastion(listed: CbhInstance, standby: CbhInstance | None, place: Place) -> 
         ha_id=listed.ha_id,
         origins=tuple(_origins(listed, standby)),
     )
-    return Bastion(listed, standby, proposal)
+    return Bastion(listed, standby, proposal, place)
 
 
 def _origins(listed: CbhInstance, standby: CbhInstance | None) -> Iterable[str]:
@@ -201,9 +225,9 @@ def _recognised(found: list[Bastion]) -> list[Bastion]:
             row = next((row for row in free.values() if is_alike(row, bastion)), None)
             if row is not None:
                 known[number] = (free.pop(row.pk), likeness)
+    matches = [known.get(number, (None, None)) for number in range(len(found))]
     return [
-        Bastion(bastion.listed, bastion.standby, bastion.proposal, *known.get(number, (None, None)))
-        for number, bastion in enumerate(found)
+        replace(bastion, known=row, likeness=likeness) for bastion, (row, likeness) in zip(found, matches, strict=True)
     ]
 
 
@@ -236,7 +260,10 @@ def _has_swapped_ids(row: BastionInstance, bastion: Bastion) -> bool:
 
 
 def _has_name(row: BastionInstance, bastion: Bastion) -> bool:
-    return row.name == bastion.listed.name and row.region == bastion.proposal.region
+    """A name is anybody's choice: it counts only in the same account, at the same endpoint."""
+    place = bastion.place
+    here = (row.name, row.region, row.endpoint, row.credential.account_name)
+    return here == (bastion.listed.name, place.region, place.endpoint, place.account_name)
 
 
 _TESTS: dict[Likeness, Callable[[BastionInstance, Bastion], bool]] = {

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
 from django.conf import settings
-from django.db import Error
 from django.db.models import Q
 
 from accounts.models import User
 from omaccess import bulkhead, cloud_link
+from omaccess.actions.asking import recording
 from omaccess.actions.launch_intent import ABANDON_WAITING_AFTER, Intent, intend, intend_again, may_try_again
 from omaccess.actions.launch_outcome import close, hand_over
 from omaccess.actions.transitions import move
@@ -22,12 +20,7 @@ from omaccess.causes import Cause
 from omaccess.cloud.errors import CloudError
 from omaccess.cloud.types import Deadline, OmUrl
 from omaccess.cloud_link import Target, Timing
-from omaccess.errors import (
-    CannotRecord,
-    CredentialBlocked,
-    CredentialUnusable,
-    InvalidTransition,
-)
+from omaccess.errors import CredentialBlocked, CredentialUnusable, InvalidTransition
 from omaccess.locks import writing
 from omaccess.meta import Meta
 from omaccess.models import Launch, LaunchState
@@ -57,7 +50,7 @@ def launch(*, account_id: int, reason: str, ticket: str, once: uuid.UUID | None,
         CannotRecord: the database or the audit could not be written. Nothing was handed over.
     """
     with bulkhead.slot() as has_slot:
-        with _recording():
+        with recording():
             intent = intend(
                 account_id=account_id,
                 reason=reason.strip(),
@@ -81,7 +74,7 @@ def attempt(*, reference: str, by: User, meta: Meta) -> Result:
     Raises: Invisible, CannotRecord, as `launch`.
     """
     with bulkhead.slot() as has_slot:
-        with _recording():
+        with recording():
             intent = intend_again(reference=reference, has_slot=has_slot, by=by, meta=meta)
         if not intent.is_new:
             return Result(intent.launch)
@@ -120,7 +113,7 @@ def _go_through(intent: Intent, *, by: User, meta: Meta) -> Result:
     target, timing = Target.of(intent.account), Timing()
     launch = intent.launch
     try:
-        with _recording():
+        with recording():
             try:
                 url = cloud_link.om_url(intent.account, target, deadline=deadline, timing=timing)
             except (CloudError, CredentialUnusable, CredentialBlocked) as error:
@@ -132,13 +125,3 @@ def _go_through(intent: Intent, *, by: User, meta: Meta) -> Result:
         log.warning("launch_overtaken", launch=launch.reference)
         launch.refresh_from_db()
         return Result(launch)
-
-
-@contextmanager
-def _recording() -> Iterator[None]:
-    """Whatever the database does to us here means: it cannot be recorded, so nothing may be opened."""
-    try:
-        yield
-    except Error as error:
-        log.error("launch_cannot_be_recorded", error=type(error).__name__)
-        raise CannotRecord(type(error).__name__) from error

@@ -29,7 +29,7 @@ from omaccess.actions.credential_advice import PERMISSIONS, POWERFUL_ROLES, like
 from omaccess.actions.credential_verify import Verdict
 from omaccess.actions.instance_matching import Bastion, Likeness, Place
 from omaccess.admin.fields import EndpointField
-from omaccess.admin.words import admin_of, moment_text, row_id
+from omaccess.admin.words import admin_of, known_cause, moment_text, row_id
 from omaccess.causes import Cause
 from omaccess.cloud.regions import cbh_endpoint, region_of
 from omaccess.cloud.types import ProjectScope
@@ -70,35 +70,46 @@ class Told:
     project: str
 
 
-def verify_context(credential: IamCredential) -> dict[str, Any]:
+def verify_context(credential: IamCredential, *, may_see_instances: bool, may_see_last: bool) -> dict[str, Any]:
     """For the section on the credential's page: what to verify for, and what came of it last."""
+    instances = credential_verify.instances_of(credential)
     context: dict[str, Any] = {
-        "instances": [instance.name for instance in credential_verify.instances_of(credential)],
-        "default_project": default_region(credential),
+        "instances": [instance.name for instance in instances] if may_see_instances else [],
+        "number": len(instances),
+        "default_project": default_region(credential, may_see_instances=may_see_instances),
         "permission": PERMISSIONS[credential.purpose],
     }
-    verification = credential_verify.last(credential)
+    # It comes out of the audit, which not everybody may read; whoever may change the credential may know how it did.
+    verification = credential_verify.last(credential) if may_see_last else None
     if verification is None:
         return context
-    causes = {verdict.cause for verdict in verification.verdicts}
-    several = len(verification.verdicts) > 1
-    told = [
-        Told(one, explain(one.cause) if one.cause else None, one.project_text if several else "")
-        for one in verification.verdicts
-    ]
+    verdicts = verification.verdicts
+    several = len(verdicts) > 1
     return context | {
         "verification": verification,
         "verified_at": moment_text(verification.event.at),
-        "told": told,
-        "mistakes": likely_mistakes(credential) if causes & REFUSED_BY_IAM else [],
+        "told": [Told(one, _explanation(one), one.project_text if several else "") for one in verdicts],
+        "mistakes": likely_mistakes(credential) if {one.cause for one in verdicts} & REFUSED_BY_IAM else [],
         "powerful": [POWERFUL_ROLES[role] for role in verification.powerful_roles if role in POWERFUL_ROLES],
     }
 
 
-def default_region(credential: IamCredential) -> str:
+def _explanation(verdict: Verdict) -> Explanation | None:
+    """None too for a cause that another version recorded: the page shows its bare name then."""
+    cause = known_cause(verdict.cause or "")
+    return explain(cause) if cause else None
+
+
+def may_see_instances(request: HttpRequest) -> bool:
+    """Whoever may change them may see them, as everywhere in the admin."""
+    user = request.user
+    return user.has_perm("omaccess.view_bastioninstance") or user.has_perm("omaccess.change_bastioninstance")
+
+
+def default_region(credential: IamCredential, *, may_see_instances: bool = True) -> str:
     """The region in the IAM endpoint; for a global one, the region of an instance in the same account."""
     found = region_of(credential.iam_endpoint)
-    if found:
+    if found or not may_see_instances:
         return found
     same = BastionInstance.objects.filter(
         credential__account_name=credential.account_name, credential__iam_endpoint=credential.iam_endpoint
@@ -129,7 +140,10 @@ class PlaceForm(forms.Form):
         label=_("CBH endpoint"),
         max_length=255,
         required=False,
-        help_text=_("Empty: cbh.REGION.myhuaweicloud.com. It is sent a token, so it has to be one of those allowed."),
+        help_text=_(
+            "Empty: cbh.REGION.myhuaweicloud.com, if that follows from the IAM endpoint; in Europe it has to be typed. "
+            "It is sent a token, so it has to be one of those allowed."
+        ),
         widget=UnfoldAdminTextInputWidget,
     )
 
@@ -151,10 +165,21 @@ class PlaceForm(forms.Form):
         if region and elsewhere and elsewhere != region:
             self.add_error("endpoint", _("This endpoint belongs to the region %(region)s.") % {"region": elsewhere})
         elif region and not endpoint and "endpoint" not in self.errors:
-            cleaned["endpoint"] = default_endpoint(self._credential, region)
-            if not cleaned["endpoint"]:
-                self.add_error("endpoint", _("It cannot be told from the IAM endpoint; type it."))
+            cleaned["endpoint"] = self._derived_endpoint(region)
         return cleaned
+
+    def _derived_endpoint(self, region: str) -> str:
+        """Judged like a typed one. Empty, with an error at the field, when there is none."""
+        derived = default_endpoint(self._credential, region)
+        if not derived:
+            self.add_error("endpoint", _("It cannot be told from the IAM endpoint; type it."))
+            return ""
+        try:
+            endpoint: str = self.fields["endpoint"].clean(derived)
+        except ValidationError as error:
+            self.add_error("endpoint", error)
+            return ""
+        return endpoint
 
     def place(self) -> Place:
         cleaned = self.cleaned_data
@@ -194,31 +219,35 @@ class Row:
     update_proposal: str
 
 
-def rows_of(listing: Listing) -> list[Row]:
-    return [_row(bastion) for bastion in listing.bastions]
+def rows_of(listing: Listing, reader: IamCredential) -> list[Row]:
+    return [_row(bastion, reader) for bastion in listing.bastions]
 
 
-def _row(bastion: Bastion) -> Row:
+def _row(bastion: Bastion, reader: IamCredential) -> Row:
     known, changes = bastion.known, _changes(bastion)
     add = update = ""
     if bastion.can_be_saved and known is None:
         found = cloud_instances.signed(bastion.proposal)
         add = f"{reverse('admin:omaccess_bastioninstance_add')}?found={found}"
     elif bastion.can_be_saved and known is not None and changes:
-        update = cloud_instances.signed(bastion.proposal, instance_id=known.pk)
+        update = cloud_instances.signed_update(bastion.proposal, known, reader)
     return Row(bastion, LIKENESSES[bastion.likeness] if bastion.likeness else "", changes, add, update)
 
 
 def _changes(bastion: Bastion) -> list[Change]:
-    """Ids are ticked. Login addresses only while there is none: whoever added one did not want every address."""
+    """Ids are ticked. Login addresses only while there is none: whoever added one did not want every address.
+
+    Nothing is ticked for what a name alone was recognised by: it may well be another.
+    """
     if bastion.known is None:
         return []
     has_links = any(address.kind == LoginAddress.Kind.LINK for address in bastion.known.login_addresses.all())
     found = []
     for one in bastion.differences:
         is_address = one.field == "login_address"
+        is_ticked = bastion.likeness is not Likeness.NAME and not (is_address and has_links)
         chosen = one.after if is_address else one.field
-        found.append(Change(FIELD_NAMES[one.field], one.before, one.after, chosen, not (is_address and has_links)))
+        found.append(Change(FIELD_NAMES[one.field], one.before, one.after, chosen, is_ticked))
     return found
 
 
@@ -266,13 +295,13 @@ class AsksTheCloud:
         try:
             verdicts = credential_verify.run(credential, scopes=scopes, by=admin_of(request), meta=Meta.of(request))
         except TooManyLaunches as error:
-            messages.error(request, _too_many(error))
+            messages.error(request, too_many(error))
         except tokens.ExchangedJustNow:
             messages.warning(
                 request, _("This IAM user was asked for afresh less than 30 seconds ago. Wait a moment, then verify.")
             )
         else:
-            if all(verdict.cause is None for verdict in verdicts):
+            if all(one.cause is None for one in verdicts):
                 messages.success(request, _("%(name)s works: IAM accepted it.") % {"name": credential})
             else:
                 messages.error(request, _("%(name)s was not verified; see below why.") % {"name": credential})
@@ -282,6 +311,8 @@ class AsksTheCloud:
     def instances(self, request: HttpRequest, credential_id: int) -> HttpResponse:
         """Where to ask, and, by POST, what Huawei Cloud has there."""
         credential = self._credential(request, credential_id)
+        if not may_see_instances(request):
+            raise PermissionDenied  # the page compares with the inventory
         looked_for = _looked_for(request)
         if request.method == "POST":
             form = PlaceForm(credential, request.POST)
@@ -301,12 +332,12 @@ class AsksTheCloud:
             try:
                 listing = cloud_instances.ask(credential, form.place(), by=admin_of(request), meta=Meta.of(request))
             except TooManyLaunches as error:
-                messages.error(request, _too_many(error))
+                messages.error(request, too_many(error))
             else:
                 user = request.user
                 context |= {
                     "listing": listing,
-                    "rows": rows_of(listing),
+                    "rows": rows_of(listing, credential),
                     "explanation": explanation_of(listing),
                     "lacks_permission": listing.cause is Cause.PERMISSION_MISSING,
                     "may_add": user.has_perms(["omaccess.add_bastioninstance", "omaccess.add_loginaddress"]),
@@ -326,22 +357,18 @@ class AsksTheCloud:
             messages.warning(request, _("Nothing was ticked, so nothing was changed."))
             return back
         try:
-            proposal, instance_id = cloud_instances.opened(request.POST.get("proposal", ""), is_new=False)
-            instance = cloud_instances.take_over(
-                proposal,
-                instance_id=int(instance_id or 0),
-                chosen=chosen,
-                by=admin_of(request),
-                meta=Meta.of(request),
+            update = cloud_instances.opened_update(request.POST.get("proposal", ""))
+            instance, is_changed = cloud_instances.take_over(
+                update, chosen=chosen, by=admin_of(request), meta=Meta.of(request)
             )
-        except (StaleProposal, BastionInstance.DoesNotExist):
-            messages.error(request, _("This list is too old, or not from here. List the instances again."))
-            return back
-        except OwnReach as refusal:
+        except (StaleProposal, OwnReach) as refusal:
             messages.error(request, str(refusal.message))
             return back
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))
+            return back
+        if not is_changed:
+            messages.warning(request, _("Nothing of what was ticked differs, so nothing was changed."))
             return back
         messages.success(request, _("%(name)s was updated from Huawei Cloud.") % {"name": instance})
         return redirect("admin:omaccess_bastioninstance_change", instance.pk)
@@ -370,7 +397,7 @@ def _initial(credential: IamCredential, looked_for: BastionInstance | None) -> d
     return {"region": region, "project_name": region, "endpoint": default_endpoint(credential, region)}
 
 
-def _too_many(error: TooManyLaunches) -> str:
+def too_many(error: TooManyLaunches) -> str:
     text = ngettext(
         "You asked for too many launches and tests; try again in %(seconds)d second.",
         "You asked for too many launches and tests; try again in %(seconds)d seconds.",

@@ -18,7 +18,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 
 from omaccess.actions import credentials
 from omaccess.actions.credential_advice import doubts
-from omaccess.admin.credential_cloud import AsksTheCloud, verify_context
+from omaccess.admin.credential_cloud import AsksTheCloud, may_see_instances, verify_context
 from omaccess.admin.credential_health import HealthFilter, health_cell, health_of
 from omaccess.admin.fields import EndpointField
 from omaccess.admin.pages import AuditedAdmin, SecretTyped, change_of
@@ -131,10 +131,13 @@ class IamCredentialAdmin(AsksTheCloud, AuditedAdmin):
         credential = self.get_queryset(request).filter(pk=row_id(object_id) or 0).first()
         if credential is None:
             return {}
+        may_verify, may_see = self.has_change_permission(request), may_see_instances(request)
+        may_see_last = may_verify or request.user.has_perm("omaccess.view_auditevent")
         return {
             "health": health_of(credential),
-            "may_verify": self.has_change_permission(request),
-            "verify": verify_context(credential),
+            "may_verify": may_verify,
+            "may_list": may_verify and may_see,
+            "verify": verify_context(credential, may_see_instances=may_see, may_see_last=may_see_last),
         }
 
     def save_model(self, request: HttpRequest, obj: IamCredential, form: Any, change: bool) -> None:

@@ -16,7 +16,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.decorators import method_decorator
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
@@ -25,7 +25,7 @@ from omaccess import search
 from omaccess.actions import account_test, cloud_instances, inventory
 from omaccess.actions.changes import OwnReach
 from omaccess.actions.instance_matching import Proposal
-from omaccess.admin.credential_cloud import readers_for
+from omaccess.admin.credential_cloud import may_see_instances, readers_for, too_many
 from omaccess.admin.fields import EndpointField
 from omaccess.admin.filters import LabelFilter
 from omaccess.admin.pages import AuditedAdmin, ReadOnlyAdmin, RowInline, odd_text
@@ -51,7 +51,7 @@ class LoginAddressInline(RowInline):
 
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
         """As many empty rows as a list from Huawei Cloud proposes; they are saved when the admin saves."""
-        found = found_in_cloud(request)
+        found = found_in_cloud(request) if obj is None else None
         return len(found.origins) if found is not None else self.extra
 
     verbose_name_plural = _(
@@ -96,11 +96,11 @@ class BastionInstanceAdmin(AuditedAdmin):
         return ", ".join(rows[:3]) + (" …" if len(rows) > 3 else "") if rows else gettext("none: every link is refused")
 
     def page_context(self, request: HttpRequest, object_id: str | None) -> dict[str, Any]:
-        instance_id = row_id(object_id)
-        if not self.has_change_permission(request):
+        instance_id, is_new = row_id(object_id), object_id is None
+        if not (self.has_add_permission(request) if is_new else self.has_change_permission(request)):
             return {}
-        context: dict[str, Any] = {"found": found_in_cloud(request)}
-        if request.user.has_perm("omaccess.change_iamcredential"):
+        context: dict[str, Any] = {"found": found_in_cloud(request) if is_new else None}
+        if request.user.has_perm("omaccess.change_iamcredential") and may_see_instances(request):
             instance = BastionInstance.objects.select_related("credential").filter(pk=instance_id or 0).first()
             context["readers"] = readers_for(instance)
         if instance_id is not None:
@@ -115,7 +115,7 @@ class BastionInstanceAdmin(AuditedAdmin):
 
     def get_formset_kwargs(self, request: HttpRequest, obj: Any, inline: Any, prefix: str) -> dict[str, Any]:
         kwargs: dict[str, Any] = super().get_formset_kwargs(request, obj, inline, prefix)
-        found = found_in_cloud(request)
+        found = found_in_cloud(request) if obj is None or obj.pk is None else None
         # Only to be shown: a row that is posted as it was proposed would otherwise count as left alone.
         if found is not None and request.method == "GET":
             kwargs["initial"] = [{"origin": origin, "kind": LoginAddress.Kind.LINK} for origin in found.origins]
@@ -172,10 +172,9 @@ def found_in_cloud(request: HttpRequest) -> Proposal | None:
     if "found" not in request.GET:
         return None
     try:
-        proposal, _instance_id = cloud_instances.opened(request.GET["found"], is_new=True)
+        return cloud_instances.opened(request.GET["found"])
     except cloud_instances.StaleProposal:
         return None
-    return proposal
 
 
 def seen_addresses(instance_id: int) -> list[str]:
@@ -346,12 +345,7 @@ class HostAccountAdmin(ReadOnlyAdmin):
         try:
             outcome = account_test.run(account, by=admin_of(request), meta=Meta.of(request))
         except TooManyLaunches as error:
-            text = ngettext(
-                "You asked for too many launches and tests; try again in %(seconds)d second.",
-                "You asked for too many launches and tests; try again in %(seconds)d seconds.",
-                error.retry_after_seconds,
-            )
-            messages.error(request, text % {"seconds": error.retry_after_seconds})
+            messages.error(request, too_many(error))
         else:
             _tell(request, account, outcome)
         if request.POST.get("back") == "host":

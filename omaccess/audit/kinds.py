@@ -29,8 +29,11 @@ class Kind(StrEnum):
     CREDENTIAL_CREATED = "credential:created"
     CREDENTIAL_CHANGED = "credential:changed"
     CREDENTIAL_SECRET_REPLACED = "credential:secret_replaced"  # noqa: S105 - a kind of event, not a secret
+    CREDENTIAL_VERIFY_REQUESTED = "credential:verify_requested"
+    CREDENTIAL_VERIFY_PUT_OFF = "credential:verify_put_off"
     CREDENTIAL_VERIFIED = "credential:verified"
     CREDENTIAL_VERIFY_FAILED = "credential:verify_failed"
+    CREDENTIAL_LIST_REQUESTED = "credential:list_requested"
     CREDENTIAL_LISTED = "credential:listed"
     CREDENTIAL_LIST_FAILED = "credential:list_failed"
     SECRETS_ROTATED = "secrets:rotated"

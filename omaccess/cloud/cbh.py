@@ -85,13 +85,14 @@ class CbhClient:
         """The project's instances, page by page, up to a hard limit; each once, in the cloud's order.
 
         It ends when as many entries as the total came, or a page holds nothing new: older editions of the call know
-        neither `limit` nor `offset` and answer the whole list again. Each page may be tried twice, as `om_url`.
+        neither `limit` nor `offset` and answer the whole list again. Whatever ended it, fewer instances than the total
+        are no whole list. Each page may be tried twice, as `om_url`.
 
         Raises: as `om_url`, without its verdicts; PermissionMissing means that the user may not list.
         Source: CBH API reference, "Querying CBH Instances" (ListInstances).
         """
         found: dict[CbhInstance, None] = {}
-        seen, is_cut, request_id = 0, False, ""
+        seen, total, is_at_end, request_id = 0, None, False, ""
         for _number in range(MAX_PAGES):
             query = [("limit", str(PAGE_SIZE)), ("offset", str(seen))]
             page = read_page(self._get(project_id, "list", query=query, token=token, deadline=deadline))
@@ -99,10 +100,12 @@ class CbhClient:
             known = len(found)
             found.update(dict.fromkeys(page.instances))
             seen += page.entries
-            is_whole = page.entries < PAGE_SIZE if page.total is None else seen >= page.total
-            is_cut = not is_whole and len(found) > known
-            if not is_cut:
+            total = total if page.total is None else page.total
+            is_whole = page.entries < PAGE_SIZE if total is None else seen >= total
+            is_at_end = is_whole or len(found) == known
+            if is_at_end:
                 break
+        is_cut = not is_at_end if total is None else len(found) < total
         return CbhInstanceList(tuple(found), is_cut, request_id)
 
     def _get(

@@ -25,6 +25,13 @@ def region_of(endpoint: str) -> str:
 
 
 def cbh_endpoint(iam_endpoint: str, region: str) -> str:
-    """Where CBH of a region most likely answers, for users of this IAM endpoint; empty when nothing can be said."""
+    """Where CBH of a region most likely answers, for users of this IAM endpoint; empty when nothing can be said.
+
+    Only for `iam.{region}.myhuaweicloud.com` and the global one. In Europe nothing documents that CBH's name follows
+    from IAM's, and a wrong guess would be sent a token.
+    """
     match = _ENDPOINT.fullmatch(iam_endpoint)
-    return f"https://cbh.{region}.{match['domain']}" if match and region else ""
+    if match is None or (match["service"], match["domain"]) != ("iam", "myhuaweicloud.com"):
+        return ""
+    found = f"https://cbh.{region}.myhuaweicloud.com"
+    return found if region_of(found) == region != "" else ""

@@ -3,7 +3,7 @@
 from typing import Self
 
 from django.db import models
-from django.db.models import Case, DateTimeField, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, DateTimeField, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
@@ -32,7 +32,9 @@ class IamCredentialQuerySet(models.QuerySet["IamCredential"]):
             CredentialHealth.DISABLED: Q(is_enabled=False),
             CredentialHealth.NO_SECRET: Q(secret_ciphertext=""),
             CredentialHealth.BLOCKED: Q(block_ends_at__isnull=False),
-            CredentialHealth.FAILING: Q(failing_since_at__isnull=False),
+            # A release without `failing_since_at` may run beside this one, and its successes do not clear it.
+            CredentialHealth.FAILING: Q(failing_since_at__isnull=False)
+            & (Q(last_success_at__isnull=True) | Q(last_success_at__lt=F("last_error_at"))),
             CredentialHealth.WORKS: Q(last_success_at__isnull=False),
         }
         return self.annotate(

@@ -16,7 +16,7 @@ from omaccess.held_tokens import Held, Wanted
 from omaccess.models import IamCredential, IamUserLease
 from omaccess.sandbox.server import SandboxServer
 from tests.inventory import Inventory
-from tests.omaccess.test_tokens import exchanges, replace_secret, token_for
+from tests.omaccess.test_tokens import Herd, exchanges, replace_secret, token_for
 
 pytestmark = pytest.mark.database
 
@@ -45,6 +45,24 @@ def test_who_read_the_row_before_a_secret_was_replaced_does_not_get_the_lease(in
         assert not leases.acquire(row, credential, "late", Deadline.after(10), is_forced=False)
 
     assert leases.acquire(leases.read(after), after, "in time", Deadline.after(10), is_forced=False)
+
+
+def test_what_an_older_secret_meets_is_not_noted_for_the_new_one(
+    committed_inventory: Inventory, sandbox: SandboxServer
+) -> None:
+    """An exchange that began before the secret was replaced, and ends after it."""
+    sandbox.control.edit_user("acme", "portal", password="the new one")
+    sandbox.control.add_fault("iam.token", hold="after")
+    herd = Herd(committed_inventory, 1)
+    assert sandbox.control.wait("iam.token", held=1)
+
+    replace_secret("portal", "the new one")
+    sandbox.control.release()
+    results = herd.results()
+
+    assert [type(result) for result in results] == [CredentialRejected]
+    assert IamCredential.objects.get(name="portal").last_error == ""
+    assert IamUserLease.objects.get().blocked_until is None
 
 
 def test_to_verify_is_to_ask_iam_whatever_the_clock_of_another_machine_says(

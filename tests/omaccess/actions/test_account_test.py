@@ -12,12 +12,13 @@ from accounts.models import User
 from omaccess import bulkhead
 from omaccess.actions import account_test
 from omaccess.causes import Cause
-from omaccess.errors import TooManyLaunches
+from omaccess.errors import CannotRecord, TooManyLaunches
 from omaccess.meta import Meta
 from omaccess.models import AuditEvent, Launch, LoginAddress
 from omaccess.sandbox.server import SandboxServer
 from tests.factories import UserFactory
 from tests.inventory import Inventory
+from tests.omaccess.actions.failing_database import database_failing_at
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
@@ -121,3 +122,11 @@ def test_a_full_portal_says_so_at_once(
     assert outcome.cause is Cause.BUSY
     assert kinds() == ["test:requested", "test:failed"]
     assert not any(sandbox.control.counters().values())
+
+
+@pytest.mark.parametrize("table", ["launchallowance", "auditevent", "iamuserlease"])
+def test_a_database_that_fails_anywhere_means_that_it_cannot_be_recorded(
+    inventory: Inventory, admin: User, table: str
+) -> None:
+    with database_failing_at(table), pytest.raises(CannotRecord):
+        account_test.run(inventory.root, by=admin, meta=META)

@@ -69,6 +69,8 @@ def test_one_that_worked_before_most_likely_has_another_password_now() -> None:
 def test_a_read_credential_is_told_of_the_permission_to_list_and_of_nothing_more() -> None:
     texts = [str(text) for text in likely_mistakes(credential(purpose="read"))]
 
-    assert "cbh:instance:list" in texts[-1]
+    assert "the permission to list CBH instances" in texts[-1]
+    assert "The documents give its action no name" in texts[-1]
+    assert "cbh:instance:list" not in texts[-1]
     assert "getOmUrl" not in texts[-1]
     assert set(PERMISSIONS) == set(IamCredential.Purpose.values)

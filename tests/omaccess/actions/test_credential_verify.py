@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import uuid
 from typing import Any
 
 import pytest
 from django.core.cache import caches
+from django.db import connection
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from accounts.models import User
 from omaccess import bulkhead, tokens
 from omaccess.actions import credential_verify, credentials
 from omaccess.actions.credential_verify import projects_of
+from omaccess.audit import Kind, record
 from omaccess.causes import Cause
 from omaccess.cloud.types import Deadline, ProjectScope
-from omaccess.errors import TooManyLaunches
+from omaccess.errors import CannotRecord, TooManyLaunches
+from omaccess.locks import writing
 from omaccess.meta import Meta
 from omaccess.models import AuditEvent, BastionInstance, IamCredential, IamUserLease, Launch
 from omaccess.sandbox.server import SandboxServer
 from tests.factories import BastionInstanceFactory, HostAccountFactory, IamCredentialFactory, UserFactory
 from tests.inventory import Inventory
-from tests.omaccess.cloud.wire import Wire, answer
+from tests.omaccess.actions.failing_database import database_failing_at
+from tests.omaccess.cloud.wire import Reply, Wire, answer
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
@@ -67,8 +73,10 @@ def test_it_asks_iam_afresh_although_a_token_is_cached_and_mints_nothing(
     assert fresh.value != held.value
     assert sandbox.control.counters().get("cbh.om_url", 0) == 0
     assert not Launch.objects.exists()
-    event = AuditEvent.objects.get()
+    event = AuditEvent.objects.latest("position")
+    assert kinds() == ["credential:verify_requested", "credential:verified"]
     assert (event.kind, event.target_name, event.cause) == ("credential:verified", "portal", "")
+    assert event.facts["fresh"] is True
     assert event.facts["iam_user"] == "acme/portal"
     assert event.facts["project"] == "cn-north-4"
     assert event.facts["upstream_request_id"]
@@ -87,8 +95,8 @@ def test_a_refusal_is_recorded_with_its_cause_and_blocks_like_any(
 
     assert [one.cause for one in (*first, *second)] == [Cause.CREDENTIAL_REJECTED, Cause.CREDENTIAL_BLOCKED]
     assert exchanges(sandbox) == 1
-    assert kinds() == ["credential:verify_failed"] * 2
-    assert AuditEvent.objects.earliest("position").cause == "credential_rejected"
+    assert kinds() == ["credential:verify_requested", "credential:verify_failed"] * 2
+    assert [event.cause for event in AuditEvent.objects.order_by("position")][1] == "credential_rejected"
     portal.refresh_from_db()
     assert portal.last_error == "credential_rejected"
 
@@ -104,7 +112,19 @@ def test_it_is_no_way_around_the_one_forced_exchange_in_thirty_seconds(
     verify(portal, admin)
 
     assert exchanges(sandbox) == 2
-    assert kinds() == ["credential:verified"] * 2
+    asked, verified = "credential:verify_requested", "credential:verified"
+    assert kinds() == [asked, verified, asked, "credential:verify_put_off", asked, verified]
+
+
+def test_one_that_was_put_off_does_not_hide_the_one_before(portal: IamCredential, admin: User) -> None:
+    verify(portal, admin)
+
+    with pytest.raises(tokens.ExchangedJustNow):
+        verify(portal, admin)
+
+    verification = credential_verify.last(portal)
+    assert verification is not None
+    assert [one.cause for one in verification.verdicts] == [None]
 
 
 def test_a_failed_verification_leaves_a_token_that_works_in_use(
@@ -129,7 +149,39 @@ def test_several_projects_are_each_asked_for_once_and_one_unknown_does_not_hide_
         ("cn-north-4", None),
     ]
     assert exchanges(sandbox) == 2
-    assert kinds() == ["credential:verify_failed", "credential:verified"]
+    assert kinds() == ["credential:verify_requested", "credential:verify_failed", "credential:verified"]
+    assert verdicts[1].is_fresh
+
+
+@pytest.mark.parametrize("is_cached", [True, False])
+def test_a_token_from_before_is_not_called_a_new_one(
+    portal: IamCredential, sandbox: SandboxServer, admin: User, is_cached: bool
+) -> None:
+    held = tokens.token_for(portal, PROJECT, deadline=Deadline.after(10))
+    if not is_cached:
+        IamUserLease.objects.all().delete()
+        caches["tokens"].clear()
+    before = exchanges(sandbox)
+
+    first, second = verify(portal, admin, ProjectScope(name="nowhere-1"), PROJECT)
+
+    assert (first.cause, second.cause) == (Cause.PROJECT_NOT_FOUND, None)
+    is_fresh = not is_cached
+    assert exchanges(sandbox) == before + (2 if is_fresh else 1)
+    assert second.is_fresh is is_fresh
+    facts = AuditEvent.objects.latest("position").facts
+    assert facts["fresh"] is is_fresh
+    assert facts.get("upstream_request_id") != held.request_id
+    assert ("upstream_request_id" in facts, "milliseconds" in facts) == (is_fresh, is_fresh)
+    assert second.is_of_unknown_power is not is_fresh
+
+
+@pytest.mark.parametrize("table", ["launchallowance", "auditevent", "iamuserlease"])
+def test_a_database_that_fails_anywhere_means_that_it_cannot_be_recorded(
+    portal: IamCredential, admin: User, table: str
+) -> None:
+    with database_failing_at(table), pytest.raises(CannotRecord):
+        verify(portal, admin)
 
 
 def test_after_a_refused_password_no_other_project_is_asked_for(
@@ -170,7 +222,7 @@ def test_it_counts_against_the_persons_minute(portal: IamCredential, admin: User
     with pytest.raises(TooManyLaunches):
         verify(portal, admin)
 
-    assert kinds() == ["credential:verified"]
+    assert kinds() == ["credential:verify_requested", "credential:verified"]
 
 
 def test_a_full_portal_says_so_at_once(portal: IamCredential, sandbox: SandboxServer, admin: User) -> None:
@@ -180,7 +232,7 @@ def test_a_full_portal_says_so_at_once(portal: IamCredential, sandbox: SandboxSe
     assert last
     assert [one.cause for one in verdicts] == [Cause.BUSY]
     assert exchanges(sandbox) == 0
-    assert kinds() == ["credential:verify_failed"]
+    assert kinds() == ["credential:verify_requested", "credential:verify_failed"]
 
 
 def test_powerful_roles_are_noted_and_never_kept_with_the_token(admin: User) -> None:
@@ -197,12 +249,84 @@ def test_powerful_roles_are_noted_and_never_kept_with_the_token(admin: User) -> 
         cached = tokens.token_for(credential, PROJECT, deadline=Deadline.after(5))
 
     assert verdicts[0].facts["powerful_roles"] == ["te_admin"]
-    assert AuditEvent.objects.get().facts["powerful_roles"] == ["te_admin"]
+    assert AuditEvent.objects.latest("position").facts["powerful_roles"] == ["te_admin"]
+    assert not verdicts[0].is_of_unknown_power
     assert cached.value == "MIItoken"
     assert cached.roles == ()
     verification = credential_verify.last(credential)
     assert verification is not None
     assert verification.powerful_roles == ["te_admin"]
+
+
+def test_the_powerful_roles_of_every_project_are_warned_of(admin: User) -> None:
+    def token(value: str, *roles: str) -> Reply:
+        body = {
+            "token": {
+                "project": {"id": "p1", "name": "p"},
+                "expires_at": "2099-01-01T00:00:00.000000Z",
+                "roles": [{"id": "0", "name": role} for role in roles],
+            }
+        }
+        return answer(body, 201, [("X-Subject-Token", value)])
+
+    replies = [token("MIIa", "op_gated_cbh"), token("MIIb", "te_admin"), token("MIIc", "te_admin", "secu_admin")]
+    with Wire(replies) as wire:
+        credential = IamCredentialFactory(iam_endpoint=wire.url, secret="s")
+        verify(credential, admin, *(ProjectScope(name=name) for name in ("a", "b", "c")))
+
+    verification = credential_verify.last(credential)
+    assert verification is not None
+    assert verification.powerful_roles == ["te_admin", "secu_admin"]
+
+
+def test_a_request_id_is_cut_to_the_same_length_whatever_came_of_it(admin: User) -> None:
+    body = {"token": {"project": {"id": "p1", "name": "p"}, "expires_at": "2099-01-01T00:00:00.000000Z"}}
+    headers = [("X-Subject-Token", "MIItoken"), ("X-Request-Id", "r" * 100)]
+    with Wire([answer(body, 201, headers), answer({}, 404, headers[1:])]) as wire:
+        credential = IamCredentialFactory(iam_endpoint=wire.url, secret="s")
+        verdicts = verify(credential, admin, ProjectScope(name="a"), ProjectScope(name="b"))
+
+    assert [len(one.facts["upstream_request_id"]) for one in verdicts] == [64, 64]
+
+
+def note(credential: IamCredential, kind: Kind, *, cause: str = "") -> None:
+    with writing():
+        facts: dict[str, Any] = {"project": "p", "verification": uuid.uuid4().hex, "version": credential.version}
+        record(kind, by=None, meta=META, target=credential, cause=cause, **facts)
+
+
+def test_the_last_verification_is_found_however_busy_others_are(portal: IamCredential, admin: User) -> None:
+    verify(portal, admin)
+    other = IamCredentialFactory(name="busy")
+    for _number in range(150):
+        note(other, Kind.CREDENTIAL_VERIFIED)
+
+    with CaptureQueriesContext(connection) as queries:
+        verification = credential_verify.last(portal)
+
+    assert verification is not None
+    assert [one.project for one in verification.verdicts] == ["cn-north-4"]
+    (query,) = [one["sql"] for one in queries]
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute(f"EXPLAIN QUERY PLAN {query}")
+            assert "audit_by_target" in str(cursor.fetchall())
+
+
+def test_another_credential_that_had_the_name_before_is_another(portal: IamCredential, admin: User) -> None:
+    verify(portal, admin)
+    IamCredential.objects.filter(pk=portal.pk).update(name="renamed")
+
+    assert credential_verify.last(IamCredentialFactory(name="portal")) is None
+
+
+def test_a_cause_of_another_version_is_kept_as_it_is(portal: IamCredential) -> None:
+    note(portal, Kind.CREDENTIAL_VERIFY_FAILED, cause="cause_of_the_future")
+
+    verification = credential_verify.last(portal)
+
+    assert verification is not None
+    assert [one.cause for one in verification.verdicts] == ["cause_of_the_future"]
 
 
 def test_the_last_verification_is_forgotten_when_the_secret_changes(portal: IamCredential, admin: User) -> None:
@@ -214,7 +338,7 @@ def test_the_last_verification_is_forgotten_when_the_secret_changes(portal: IamC
 
     assert before is not None
     assert [one.project for one in before.verdicts] == ["nowhere-1", "cn-north-4"]
-    assert not before.works
+    assert [one.cause for one in before.verdicts] == [Cause.PROJECT_NOT_FOUND, None]
     assert credential_verify.last(portal) is None
 
 

@@ -15,7 +15,7 @@ from tests.factories import BastionInstanceFactory
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
-PLACE = Place("cn-north-4", "https://cbh.cn-north-4.myhuaweicloud.com", "cn-north-4", "project-1")
+PLACE = Place("cn-north-4", "https://cbh.cn-north-4.myhuaweicloud.com", "cn-north-4", "project-1", "acme")
 SERVER, INSTANCE = "5c9a2f7e-1f7b-4a59-8c0e-0f6a4f0b8a11", "6d0b3a8f-2a8c-4b6a-9d1f-1a7b5a1c9b22"
 LISTED = CbhInstance(
     name="edge",
@@ -41,7 +41,7 @@ def only(**values: Any) -> Bastion:
 
 
 def row(**values: Any) -> BastionInstance:
-    return BastionInstanceFactory(**{"server_id": "elsewhere", "instance_id": "", **values})
+    return BastionInstanceFactory(**{"server_id": "elsewhere", "instance_id": "", "endpoint": PLACE.endpoint, **values})
 
 
 # --- recognising -----------------------------------------------------------------------------------
@@ -65,10 +65,40 @@ def test_an_instance_is_recognised_by_its_ids_and_then_by_its_name(values: dict[
     assert (found.known, found.likeness) == (known, likeness)
 
 
-def test_another_regions_instance_of_the_same_name_is_another() -> None:
-    row(name="edge", region="cn-east-3")
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"region": "cn-east-3"},
+        {"endpoint": "https://cbh.cn-east-3.myhuaweicloud.com"},
+        {"credential__account_name": "another"},
+    ],
+)
+def test_one_of_the_same_name_elsewhere_or_in_another_account_is_another(values: dict[str, str]) -> None:
+    row(name="edge", **values)
 
     assert only().known is None
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, []),
+        ({"project_id": "project-1", "project_name": "renamed"}, []),
+        ({"project_name": "", "project_id": "project-1"}, []),
+        ({"credential__account_name": "another"}, ["in the account another; this list is of the account acme"]),
+        ({"project_name": "prod"}, ["in the project prod; this list is of the project cn-north-4"]),
+        ({"project_id": "project-2"}, ["this list is of the project cn-north-4"]),
+    ],
+)
+def test_another_account_or_project_is_warned_of_however_it_was_recognised(
+    values: dict[str, str], words: list[str]
+) -> None:
+    row(instance_id=INSTANCE, **values)
+
+    warnings = [str(warning) for warning in only().warnings]
+
+    assert len(warnings) == len(words)
+    assert all(word in warning for word, warning in zip(words, warnings, strict=True))
 
 
 def test_the_surest_likeness_wins_and_no_row_is_taken_twice() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.test import Client
 from pytest_django import Settings
 
@@ -16,11 +17,14 @@ from accounts.models import User
 from omaccess import tokens
 from omaccess.actions import cloud_instances
 from omaccess.actions.instance_matching import bastions
-from omaccess.admin.credential_cloud import rows_of
+from omaccess.admin.credential_cloud import PlaceForm, rows_of
+from omaccess.audit import Kind, record
 from omaccess.cloud.types import Deadline
+from omaccess.locks import writing
+from omaccess.meta import Meta
 from omaccess.models import AuditEvent, BastionInstance, IamCredential, LoginAddress
 from omaccess.sandbox.server import SandboxServer
-from tests.factories import BastionInstanceFactory, GrantFactory, IamCredentialFactory
+from tests.factories import BastionInstanceFactory, GrantFactory, IamCredentialFactory, UserFactory
 from tests.inventory import Inventory
 from tests.omaccess.actions.test_cloud_instances import PROPOSAL
 from tests.omaccess.actions.test_instance_matching import LISTED, PLACE
@@ -223,6 +227,69 @@ def test_a_form_from_elsewhere_is_refused(admin: User, portal: IamCredential, sa
     assert not any(sandbox.control.counters().values())
 
 
+def test_a_token_from_before_and_a_cause_of_another_version_are_told_as_what_they_are(
+    ada: Client, portal: IamCredential
+) -> None:
+    facts: dict[str, Any] = {"verification": "v", "version": portal.version}
+    with writing():
+        record(
+            Kind.CREDENTIAL_VERIFY_FAILED,
+            by=None,
+            meta=Meta(),
+            target=portal,
+            cause="of_the_future",
+            project="one",
+            **facts,
+        )
+        record(Kind.CREDENTIAL_VERIFIED, by=None, meta=Meta(), target=portal, project="two", fresh=False, **facts)
+
+    body = ada.get(page("omaccess_iamcredential_change", portal.pk)).text
+
+    assert "a cause that this version does not know: of_the_future" in body
+    assert "For the project two a token from before still stands" in body
+    assert "roles were not told" in body
+    assert "There is a token for the project two" not in body
+
+
+def with_permissions(*names: str) -> User:
+    user: User = UserFactory()
+    user.user_permissions.set(Permission.objects.filter(codename__in=["enter_admin", *names]))
+    return user
+
+
+def test_who_may_not_see_instances_gets_counts_only(
+    browser_of: BrowserOf, inventory: Inventory, reader: IamCredential, sandbox: SandboxServer
+) -> None:
+    client = browser_of(with_permissions("view_iamcredential", "change_iamcredential"))
+    portal, instance = inventory.credentials["portal"], inventory.instances["bastion"]
+    BastionInstance.objects.filter(pk=instance.pk).update(name="0-not-for-everybody")
+    address = page("omaccess_iamcredential_instances", reader.pk)
+
+    body = client.get(page("omaccess_iamcredential_change", portal.pk)).text
+    answers = [
+        client.get(address),
+        client.get(f"{address}?instance={instance.pk}"),
+        listed(client, reader, sandbox),
+    ]
+
+    assert [one.status_code for one in answers] == [403] * 3
+    assert "Verify now" in body
+    assert "which use" in body
+    assert "0-not-for-everybody" not in body
+    assert address not in client.get(page("omaccess_iamcredential_change", reader.pk)).text
+    assert not any(sandbox.control.counters().values())
+
+
+def test_who_may_only_look_at_credentials_learns_nothing_out_of_the_audit(
+    ada: Client, auditor: User, browser_of: BrowserOf, portal: IamCredential
+) -> None:
+    verify(ada, portal)
+    address = page("omaccess_iamcredential_change", portal.pk)
+
+    assert "Last verified" not in browser_of(with_permissions("view_iamcredential")).get(address).text
+    assert "Last verified" in browser_of(auditor).get(address).text
+
+
 # --- listing ---------------------------------------------------------------------------------------
 
 
@@ -262,6 +329,24 @@ def test_a_wrong_place_is_not_asked(
     assert not any(sandbox.control.counters().values())
 
 
+@pytest.mark.parametrize(
+    ("iam", "allowed", "words"),
+    [
+        ("https://iam.eu-west-101.myhuaweicloud.eu", "https://*.myhuaweicloud.eu", "cannot be told"),
+        ("https://ecs.cn-north-4.myhuaweicloud.com", "https://*.myhuaweicloud.com", "cannot be told"),
+        ("https://iam.cn-north-4.myhuaweicloud.com", "https://iam.cn-north-4.myhuaweicloud.com", "CLOUD_ENDPOINTS"),
+    ],
+)
+def test_an_endpoint_is_derived_only_where_it_is_certain_and_allowed(
+    settings: Settings, iam: str, allowed: str, words: str
+) -> None:
+    settings.IS_SANDBOX, settings.CLOUD_ENDPOINTS = False, [allowed]
+    form = PlaceForm(IamCredentialFactory(iam_endpoint=iam), {"region": "cn-north-4", "endpoint": ""})
+
+    assert not form.is_valid()
+    assert words in str(form.errors["endpoint"])
+
+
 def test_the_list_shows_what_the_inventory_has_and_what_it_has_not(
     ada: Client, reader: IamCredential, inventory: Inventory, sandbox: SandboxServer
 ) -> None:
@@ -296,7 +381,7 @@ def test_a_missing_permission_names_the_one_for_reading(
     body = listed(ada, reader, sandbox).text
 
     assert "may not list instances" in body
-    assert "cbh:instance:list" in body
+    assert "the permission to list CBH instances" in body
     assert "CBH.10020002" in body
 
 
@@ -361,9 +446,27 @@ def test_the_link_in_the_list_is_the_one_that_adds(ada: Client, reader: IamCrede
     links = re.findall(r'href="(/admin/omaccess/bastioninstance/add/\?found=[^"]+)"', listed(ada, reader, sandbox).text)
 
     (found,) = parse_qs(urlsplit(unescape(links[0])).query)["found"]
-    proposal, instance_id = cloud_instances.opened(found, is_new=True)
-    assert (proposal.name, instance_id) == ("bastion", None)
+    assert cloud_instances.opened(found).name == "bastion"
     assert filled(ada.get(unescape(links[0])))["name"] == "bastion"
+
+
+def test_a_proposal_fills_in_nothing_of_an_instance_that_is_there(ada: Client, inventory: Inventory) -> None:
+    address = page("omaccess_bastioninstance_change", inventory.instances["bastion"].pk)
+
+    shown = ada.get(f"{address}?found={cloud_instances.signed(PROPOSAL)}")
+
+    assert "nothing is saved yet" not in shown.text
+    assert "https://10.1.0.5" not in shown.text
+    assert filled(shown) == filled(ada.get(address))
+
+
+def test_who_may_only_add_is_warned_too(browser_of: BrowserOf) -> None:
+    client = browser_of(with_permissions("add_bastioninstance", "add_loginaddress", "view_iamcredential"))
+
+    shown = client.get(page("omaccess_bastioninstance_add") + f"?found={cloud_instances.signed(PROPOSAL)}")
+
+    assert filled(shown)["server_id"] == PROPOSAL.server_id
+    assert "keep only login addresses that are this bastion" in shown.text
 
 
 @pytest.mark.parametrize("found", ["", "x", "a:b:c", "%00"])
@@ -427,11 +530,46 @@ def test_login_addresses_are_ticked_only_while_there_is_none(
     LoginAddress.objects.create(instance=instance, origin="https://192.0.2.1")
     for has_link in (True, False):
         BastionInstance.objects.filter(pk=instance.pk).update(instance_id=LISTED.instance_id)
-        (row,) = rows_of(cloud_instances.Listing(PLACE, None, tuple(bastions([LISTED], PLACE))))
+        (row,) = rows_of(cloud_instances.Listing(PLACE, None, tuple(bastions([LISTED], PLACE))), reader)
         ticks = {change.label: change.is_ticked for change in row.changes}
         assert ticks["login address (link)"] is not has_link
         assert ticks["project id"] is True
         LoginAddress.objects.all().delete()
+
+
+def test_nothing_is_ticked_for_what_a_name_alone_was_recognised_by(reader: IamCredential) -> None:
+    BastionInstanceFactory(name="edge", server_id="elsewhere", endpoint=PLACE.endpoint)
+
+    unknown = replace(LISTED, server_id="s-9", instance_id="i-9")
+
+    (row,) = rows_of(cloud_instances.Listing(PLACE, None, tuple(bastions([unknown], PLACE))), reader)
+
+    assert "by its name only" in str(row.likeness)
+    assert len(row.changes) >= 4
+    assert not any(change.is_ticked for change in row.changes)
+
+
+def test_one_of_another_account_is_warned_of(ada: Client, reader: IamCredential, sandbox: SandboxServer) -> None:
+    IamCredential.objects.filter(name="portal").update(account_name="another <b>")
+
+    body = listed(ada, reader, sandbox).text
+
+    assert "The inventory has it in the account another &lt;b&gt;; this list is of the account acme." in body
+
+
+def test_what_was_changed_meanwhile_and_what_does_not_differ_are_said(ada: Client, reader: IamCredential) -> None:
+    address = page("omaccess_iamcredential_update_instance", reader.pk)
+    instance = BastionInstanceFactory(server_id="before")
+    sent = {"proposal": cloud_instances.signed_update(PROPOSAL, instance, reader)}
+
+    nothing = ada.post(address, sent | {"chosen": ["name"]}, follow=True)
+    BastionInstance.objects.filter(pk=instance.pk).update(server_id="newer")
+    stale = ada.post(address, sent | {"chosen": ["server_id"]}, follow=True)
+
+    assert "so nothing was changed" in nothing.text
+    assert "changed meanwhile" in stale.text
+    assert BastionInstance.objects.get(pk=instance.pk).server_id == "newer"
+    assert not AuditEvent.objects.filter(kind="instance:changed").exists()
 
 
 def test_what_was_not_listed_for_this_instance_is_not_taken_over(ada: Client, reader: IamCredential) -> None:
@@ -446,7 +584,7 @@ def test_what_was_not_listed_for_this_instance_is_not_taken_over(ada: Client, re
 
 def test_an_instance_that_is_gone_and_nothing_ticked_are_said(ada: Client, reader: IamCredential) -> None:
     address = page("omaccess_iamcredential_update_instance", reader.pk)
-    gone = cloud_instances.signed(PROPOSAL, instance_id=999_999)
+    gone = cloud_instances.signed_update(PROPOSAL, BastionInstanceFactory.build(pk=999_999), reader)
 
     assert "List the instances again" in ada.post(address, {"proposal": gone, "chosen": ["ha_id"]}, follow=True).text
     assert "Nothing was ticked" in ada.post(address, {"proposal": gone}, follow=True).text
@@ -457,9 +595,9 @@ def test_ones_own_way_in_is_not_changed_and_an_odd_value_not_saved(
 ) -> None:
     address = page("omaccess_iamcredential_update_instance", reader.pk)
     other = BastionInstanceFactory(server_id="before")
-    odd = cloud_instances.signed(replace(PROPOSAL, server_id=PROPOSAL.instance_id), instance_id=other.pk)
+    odd = cloud_instances.signed_update(replace(PROPOSAL, server_id=PROPOSAL.instance_id), other, reader)
     GrantFactory(user=admin, host=inventory.root.host)
-    own = cloud_instances.signed(PROPOSAL, instance_id=inventory.instances["bastion"].pk)
+    own = cloud_instances.signed_update(PROPOSAL, inventory.instances["bastion"], reader)
 
     refused = ada.post(address, {"proposal": own, "chosen": ["ha_id", "project_id"]}, follow=True)
     invalid = ada.post(address, {"proposal": odd, "chosen": ["server_id", "instance_id"]}, follow=True)

@@ -154,7 +154,28 @@ def test_a_service_that_knows_no_pages_is_not_asked_for_ever(start_wire: StartWi
 
     found = listed(wire, transport)
 
-    assert (len(found.instances), found.is_cut, len(wire.received)) == (5, False, 2)
+    assert (len(found.instances), found.is_cut, len(wire.received)) == (5, True, 2)
+
+
+@pytest.mark.parametrize("second", [[], "repeated"])
+def test_a_list_that_ends_before_its_total_is_never_called_whole(
+    start_wire: StartWire, transport: CloudTransport, second: object
+) -> None:
+    first = entries(0, PAGE_SIZE)
+    wire = start_wire(
+        answer({"total": 150, "instance": first}),
+        answer({"total": 150, "instance": first if second == "repeated" else []}),
+    )
+
+    found = listed(wire, transport)
+
+    assert (len(found.instances), found.is_cut) == (PAGE_SIZE, True)
+
+
+def test_a_total_that_only_the_first_page_says_is_remembered(start_wire: StartWire, transport: CloudTransport) -> None:
+    wire = start_wire(answer({"total": 150, "instance": entries(0, PAGE_SIZE)}), answer({"instance": []}))
+
+    assert listed(wire, transport).is_cut
 
 
 def test_an_endless_list_is_cut(start_wire: StartWire, transport: CloudTransport) -> None:
