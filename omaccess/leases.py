@@ -1,7 +1,7 @@
 """The lease of an IAM user, in SQL: who may exchange a token now, what came of it, and until when nobody may.
 
-Written for `omaccess.tokens`; verifying a credential reads it, too. All judging is by the database's clock, the only one
-that all machines share.
+Written for `omaccess.tokens`; verifying a credential reads it, too. All judging is by the database's clock, the only
+one that all machines share.
 """
 
 from __future__ import annotations
