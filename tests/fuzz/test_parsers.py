@@ -90,7 +90,8 @@ def test_an_altered_or_moved_ciphertext_never_opens(settings: Any, explorer: Exp
             return
         with pytest.raises(VaultError) as caught:
             vault.decrypt(spoilt, **place)
-        assert len(plain) < 12 or plain not in str(caught.value)
+        # The complaint names the key's id, which here may be a text that is written in by the alteration itself.
+        assert len(plain) < 12 or plain in spoilt or plain not in str(caught.value)
 
     examples = [
         ("x", "flip 30 \ud800", PLACE),
