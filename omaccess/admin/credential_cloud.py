@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
-from django import forms
-from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
@@ -19,7 +16,6 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST
-from unfold.widgets import UnfoldAdminTextInputWidget
 
 from omaccess import tokens
 from omaccess.actions import cloud_instances, credential_verify
@@ -27,11 +23,11 @@ from omaccess.actions.changes import OwnReach
 from omaccess.actions.cloud_instances import Listing, StaleProposal
 from omaccess.actions.credential_advice import PERMISSIONS, POWERFUL_ROLES, likely_mistakes
 from omaccess.actions.credential_verify import Verdict
-from omaccess.actions.instance_matching import Bastion, Likeness, Place
-from omaccess.admin.fields import EndpointField
+from omaccess.actions.instance_matching import Bastion, Likeness
+from omaccess.admin.place_form import PLACE_NAME, PlaceForm, default_endpoint
 from omaccess.admin.words import admin_of, known_cause, moment_text, row_id
 from omaccess.causes import Cause
-from omaccess.cloud.regions import cbh_endpoint, region_of
+from omaccess.cloud.regions import region_of
 from omaccess.cloud.types import ProjectScope
 from omaccess.errors import TooManyLaunches
 from omaccess.failures import Explanation, explain
@@ -40,8 +36,6 @@ from omaccess.models import BastionInstance, IamCredential, LoginAddress
 
 REFUSED_BY_IAM = {Cause.CREDENTIAL_REJECTED, Cause.CREDENTIAL_BLOCKED}
 """Causes behind which one of the usual mistakes most likely is."""
-
-_PLACE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 FIELD_NAMES: dict[str, str | Promise] = {
     "server_id": _("server id"),
@@ -118,83 +112,6 @@ def default_region(credential: IamCredential, *, may_see_instances: bool = True)
 
 
 # --- listing -----------------------------------------------------------------------------------------
-
-
-class PlaceForm(forms.Form):
-    """Where to ask: a region, and what follows from it unless somebody says otherwise."""
-
-    region = forms.CharField(
-        label=_("Region"),
-        max_length=64,
-        help_text=_("Where the bastions are, such as cn-north-4."),
-        widget=UnfoldAdminTextInputWidget,
-    )
-    project_name = forms.CharField(
-        label=_("Project name"),
-        max_length=64,
-        required=False,
-        help_text=_("Empty: the region, which is the name of its built-in project."),
-        widget=UnfoldAdminTextInputWidget,
-    )
-    endpoint = EndpointField(
-        label=_("CBH endpoint"),
-        max_length=255,
-        required=False,
-        help_text=_(
-            "Empty: cbh.REGION.myhuaweicloud.com, if that follows from the IAM endpoint; in Europe it has to be typed. "
-            "It is sent a token, so it has to be one of those allowed."
-        ),
-        widget=UnfoldAdminTextInputWidget,
-    )
-
-    def __init__(self, credential: IamCredential, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._credential = credential
-
-    def clean_region(self) -> str:
-        return _place_name(self.cleaned_data["region"])
-
-    def clean_project_name(self) -> str:
-        name: str = self.cleaned_data["project_name"]
-        return _place_name(name) if name else ""
-
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or {}
-        region, endpoint = cleaned.get("region", ""), cleaned.get("endpoint", "")
-        elsewhere = region_of(endpoint)
-        if region and elsewhere and elsewhere != region:
-            self.add_error("endpoint", _("This endpoint belongs to the region %(region)s.") % {"region": elsewhere})
-        elif region and not endpoint and "endpoint" not in self.errors:
-            cleaned["endpoint"] = self._derived_endpoint(region)
-        return cleaned
-
-    def _derived_endpoint(self, region: str) -> str:
-        """Judged like a typed one. Empty, with an error at the field, when there is none."""
-        derived = default_endpoint(self._credential, region)
-        if not derived:
-            self.add_error("endpoint", _("It cannot be told from the IAM endpoint; type it."))
-            return ""
-        try:
-            endpoint: str = self.fields["endpoint"].clean(derived)
-        except ValidationError as error:
-            self.add_error("endpoint", error)
-            return ""
-        return endpoint
-
-    def place(self) -> Place:
-        cleaned = self.cleaned_data
-        return Place(cleaned["region"], cleaned["endpoint"], cleaned["project_name"] or cleaned["region"])
-
-
-def _place_name(text: str) -> str:
-    if not _PLACE_NAME.fullmatch(text):
-        raise ValidationError(_("Only letters, digits and . _ - stand in such a name."))
-    return text
-
-
-def default_endpoint(credential: IamCredential, region: str) -> str:
-    """In the sandbox one address is all services."""
-    return credential.iam_endpoint if settings.IS_SANDBOX else cbh_endpoint(credential.iam_endpoint, region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +205,7 @@ class AsksTheCloud:
         name = request.POST.get("project_name", "").strip()
         scopes = credential_verify.projects_of(credential)
         if not scopes:
-            if not _PLACE_NAME.fullmatch(name):
+            if not PLACE_NAME.fullmatch(name):
                 messages.error(request, _("Type the name of a project, such as the region: a token is for a project."))
                 return page
             scopes = [ProjectScope(name=name)]

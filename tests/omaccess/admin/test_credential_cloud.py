@@ -17,7 +17,8 @@ from accounts.models import User
 from omaccess import tokens
 from omaccess.actions import cloud_instances
 from omaccess.actions.instance_matching import bastions
-from omaccess.admin.credential_cloud import PlaceForm, rows_of
+from omaccess.admin.credential_cloud import rows_of
+from omaccess.admin.place_form import PlaceForm
 from omaccess.audit import Kind, record
 from omaccess.cloud.types import Deadline
 from omaccess.locks import writing
