@@ -28,8 +28,9 @@ check-types: venv-dev ## mypy, strict
 check-templates: venv-dev ## djlint's rules
 	@$(PY) -m djlint --quiet --lint templates
 
-check-migrations: venv-dev ## models and migrations agree
+check-migrations: venv-dev ## models and migrations agree; none stops the release before or locks it out
 	@$(PY) -m tests.production migrations
+	@$(PY) -m tests.database.lint
 
 check-translations: venv-dev ## every catalogue compiles (none yet: English is in the source)
 	@find portal accounts omaccess -name '*.po' | while read -r file; do msgfmt --check -o /dev/null "$$file" || exit 1; done

@@ -6,8 +6,9 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db.backends.base.introspection import BaseDatabaseIntrospection
 
-from omaccess import vault
+from omaccess import database_role, vault
 from omaccess.audit import triggers
 from omaccess.clients import endpoint_rules, transport
 from omaccess.cloud.errors import EndpointNotAllowed
@@ -82,7 +83,7 @@ def audit_is_protected(app_configs: Any, databases: Sequence[str] | None = None,
                             id="omaccess.E005",
                         )
                     )
-                found += _role_errors(cursor)
+                found += _role_errors(cursor) + _reach_errors(cursor, connection.introspection)
         return found
     except DatabaseError as error:
         return [Warning(f"The database could not be asked: {type(error).__name__}", id="omaccess.W001")]
@@ -92,26 +93,30 @@ def _role_errors(cursor: Any) -> list[CheckMessage]:
     """The running role should only SELECT and INSERT events, and SELECT and UPDATE their head."""
     if settings.USE_MIGRATE_ROLE or not settings.REQUIRE_AUDIT_ROLE:
         return []
-    # An owner counts as well: it takes back whatever it gave away, and may switch triggers off.
-    cursor.execute(
-        """
-        SELECT privilege || ' on ' || relation FROM (VALUES (%(events)s, 'UPDATE'),
-            (%(events)s, 'DELETE'), (%(events)s, 'TRUNCATE'), (%(events)s, 'TRIGGER'),
-            (%(head)s, 'DELETE'), (%(head)s, 'TRUNCATE'), (%(head)s, 'TRIGGER')) AS rights (relation, privilege)
-        WHERE has_table_privilege(current_user, relation, privilege)
-        UNION ALL
-        SELECT 'take everything (as the owner) on ' || relname FROM pg_class
-        WHERE oid IN (to_regclass(%(events)s), to_regclass(%(head)s)) AND pg_has_role(current_user, relowner, 'MEMBER')
-        """,
-        {"events": triggers.EVENTS, "head": triggers.HEAD},
-    )
-    extra = [row[0] for row in cursor.fetchall()]
+    extra = database_role.excesses(cursor)
     if not extra:
         return []
     return [
         Error(
             f"The database role may {', '.join(extra)}. Run as a role that may only SELECT and INSERT on "
-            f"{triggers.EVENTS}, and SELECT and UPDATE on {triggers.HEAD}; migrate with MIGRATE_DATABASE_URL.",
+            f"{triggers.EVENTS}, and SELECT and UPDATE on {triggers.HEAD}: deploy/postgresql-roles.sql makes it so, "
+            "the RUNBOOK says how; migrate with MIGRATE_DATABASE_URL.",
             id="omaccess.E006",
+        )
+    ]
+
+
+def _reach_errors(cursor: Any, introspection: BaseDatabaseIntrospection) -> list[CheckMessage]:
+    """A start that works, and a first page that does not, would be found out by people."""
+    tables = introspection.django_table_names(only_existing=True, include_views=False)
+    out_of_reach = database_role.tables_out_of_reach(cursor, tables)
+    if not out_of_reach:
+        return []
+    more = " …" if len(out_of_reach) > 3 else ""
+    return [
+        Error(
+            f"The database role may not read {', '.join(out_of_reach[:3])}{more}. Run deploy/postgresql-roles.sql "
+            "after every migrate, as the RUNBOOK says.",
+            id="omaccess.E009",
         )
     ]

@@ -8,16 +8,24 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from django.conf import settings
+from django.db.models import BigIntegerField
 
-from omaccess import clients, tokens
+from omaccess import clients, metrics, tokens
 from omaccess.causes import Cause
 from omaccess.cloud.errors import TokenRejected
 from omaccess.cloud.types import CbhInstanceList, Deadline, IamToken, OmUrl, ProjectScope
+from omaccess.compiled import Compiled, given
 from omaccess.errors import CredentialUnusable
 from omaccess.held_tokens import Project
 from omaccess.models import HostAccount, IamCredential, LoginAddress
 
 Result = TypeVar("Result")
+
+_LINK_ORIGINS = Compiled(
+    lambda: LoginAddress.objects.filter(
+        instance=given("instance", BigIntegerField()), kind=LoginAddress.Kind.LINK
+    ).values_list("origin", flat=True)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +55,7 @@ class Target:
             credential_id=credential.pk,
             credential_version=credential.version,
             is_credential_enabled=credential.is_enabled,
-            link_origins=frozenset(
-                address.origin for address in instance.login_addresses.all() if address.kind == LoginAddress.Kind.LINK
-            ),
+            link_origins=frozenset(_LINK_ORIGINS.rows(instance=instance.pk)),
         )
 
 
@@ -97,7 +103,8 @@ def instances(
     """
 
     def ask(token: IamToken) -> tuple[IamToken, CbhInstanceList]:
-        found = clients.cbh(endpoint).instances(token=token.value, project_id=token.project_id, deadline=deadline)
+        with metrics.cloud_call("cbh", "instances"):
+            found = clients.cbh(endpoint).instances(token=token.value, project_id=token.project_id, deadline=deadline)
         return token, found
 
     token = tokens.token_for(credential, scope, deadline=deadline)
@@ -119,13 +126,14 @@ def _with_one_renewal(
 
 
 def _ask(token: IamToken, target: Target, deadline: Deadline) -> OmUrl:
-    return clients.cbh(target.endpoint).om_url(
-        token=token.value,
-        project_id=token.project_id,
-        server_id=target.server_id,
-        ip_address=target.address,
-        host_account_name=target.account_name,
-        link_origins=target.link_origins,
-        allow_http_loopback=settings.IS_SANDBOX,
-        deadline=deadline,
-    )
+    with metrics.cloud_call("cbh", "om_url"):
+        return clients.cbh(target.endpoint).om_url(
+            token=token.value,
+            project_id=token.project_id,
+            server_id=target.server_id,
+            ip_address=target.address,
+            host_account_name=target.account_name,
+            link_origins=target.link_origins,
+            allow_http_loopback=settings.IS_SANDBOX,
+            deadline=deadline,
+        )

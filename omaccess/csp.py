@@ -9,32 +9,27 @@ Source: CSP Level 3, `form-action`; the exact port counts, and Chromium never ma
 
 from __future__ import annotations
 
-import datetime as dt
-
 from csp.constants import SELF
 from django.conf import settings
-from django.db.models import Exists, OuterRef
 from django.http import HttpResponse
-from django.utils import timezone
 
-from accounts.models import User
-from omaccess.models import HostAccount, LoginAddress
+from omaccess.models import LoginAddress
+from omaccess.reach import Openable
 
 MAX_BYTES = 2048
 """Beyond this the header would endanger the whole answer (proxies limit headers to 4 or 8 KB)."""
 
 
-def form_origins(user: User, at: dt.datetime) -> list[str]:
+def form_origins(openable: Openable) -> list[str]:
     """Sources for `form-action`: link and redirect origins of all instances this person may use."""
-    openable = HostAccount.objects.openable_by(user, at=at).filter(host__instance=OuterRef("instance"))
-    addresses = LoginAddress.objects.filter(Exists(openable)).order_by("origin")
+    addresses = LoginAddress.objects.filter(instance__in=openable.instances).order_by("origin")
     sources = [SELF, *addresses.values_list("origin", flat=True).distinct()]
     if len(" ".join(sources).encode()) > MAX_BYTES or any("[" in source for source in sources):
         return [SELF, "https:", "http:"] if settings.IS_SANDBOX else [SELF, "https:"]
     return sources
 
 
-def allow_launch_forms(response: HttpResponse, user: User) -> HttpResponse:
+def allow_launch_forms(response: HttpResponse, openable: Openable) -> HttpResponse:
     """Mark a page that holds launch forms; the CSP middleware adds the addresses to the policy."""
-    response._csp_update = {"form-action": form_origins(user, timezone.now())}  # type: ignore[attr-defined]
+    response._csp_update = {"form-action": form_origins(openable)}  # type: ignore[attr-defined]
     return response

@@ -1,17 +1,23 @@
 """Transactions that write in turn, and `SELECT … FOR SHARE`, which Django does not have."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, connections, models, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import QuerySet
+from django.db.models.sql import Query
+from django.db.models.sql.compiler import SQLCompiler
 
+from omaccess.compiled import Compiled
 from omaccess.errors import CannotRecord
 
 WRITE_TURN_SECONDS = 2.0
 _write_turn = threading.Lock()
+
+Row = TypeVar("Row", bound=models.Model)
 
 
 @contextmanager
@@ -36,15 +42,43 @@ def writing() -> Iterator[None]:
         _write_turn.release()
 
 
-def hold_for_share(rows: QuerySet[Any, Any]) -> None:
-    """Nobody can change these rows until the transaction ends; give a `values_list` of every table that counts.
+def shared(rows: QuerySet[Row, Any]) -> QuerySet[Row, Any]:
+    """The same rows; whoever reads them also keeps everybody from changing them until the transaction ends.
 
-    Every table it joins is locked, so all joins must be inner. On SQLite there is nothing to do: a transaction that may
-    write is alone anyway (BEGIN IMMEDIATE).
+    What is read is what was locked, also after waiting for a change: PostgreSQL reads the locked rows again then, but
+    not what a subquery asked. So every joined table is locked too, all joins must be inner, and rows that merely depend
+    on these (labels, names, addresses) are for the next statement.
+
+    On SQLite nothing is added: a transaction that may write is alone anyway (BEGIN IMMEDIATE).
     """
-    connection = connections[DEFAULT_DB_ALIAS]
-    if connection.vendor != "postgresql":
-        return
-    sql, params = rows.query.get_compiler(connection=connection).as_sql()
-    with connection.cursor() as cursor:
-        cursor.execute(f"{sql} FOR SHARE", params)
+    rows = rows.all()
+    rows.query = rows.query.chain(klass=_SharedQuery)
+    return rows
+
+
+def hold_for_share(ids: Compiled[int], **values: Any) -> Callable[[models.Model], bool]:
+    """Hold rows that the next statement reads with what depends on them. Returns: is this one held?
+
+    `ids` reads the ids of `shared` rows. Where there is nothing to hold, nothing is asked.
+    """
+    if connections[DEFAULT_DB_ALIAS].vendor != "postgresql":
+        return lambda row: True
+    held = frozenset(ids.rows(**values))
+    return lambda row: row.pk in held
+
+
+class _SharedQuery(Query):
+    def get_compiler(
+        self, using: str | None = None, connection: BaseDatabaseWrapper | None = None, elide_empty: bool = True
+    ) -> SQLCompiler:
+        connection = connection or connections[using or DEFAULT_DB_ALIAS]
+        if connection.vendor != "postgresql":
+            compiler: SQLCompiler = super().get_compiler(using, connection, elide_empty)
+            return compiler
+        return _SharedCompiler(self, connection, using, elide_empty)  # type: ignore[call-arg] # the stubs lack one
+
+
+class _SharedCompiler(SQLCompiler):
+    def as_sql(self, with_limits: bool = True, with_col_aliases: bool = False) -> Any:
+        sql, params = super().as_sql(with_limits, with_col_aliases)
+        return f"{sql} FOR SHARE", params

@@ -7,12 +7,16 @@ holds them together. Roles and superusers open nothing: only grants do.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass, field
+
+from django.contrib.auth.models import Group
+from django.db.models import BigIntegerField, CharField, DateTimeField, Q
 
 from accounts.models import User
 from omaccess.causes import Cause
-from omaccess.models import Grant, HostAccount
+from omaccess.compiled import Compiled, given
+from omaccess.models import Grant, Host, HostAccount
 from omaccess.models.access import GrantQuerySet
 from omaccess.ticket_pattern import MAX_TICKET, is_ticket_ok
 
@@ -63,30 +67,89 @@ class Decision:
         )
 
 
+def grants_reaching() -> GrantQuerySet:
+    """For a compiled query: the grants of a given person (`user`) that reach a given account (`host`, `name`)."""
+    user = given("user", BigIntegerField())
+    # As `Grant.objects.of`, which needs the person at hand.
+    own = Grant.objects.filter(Q(user=user) | Q(group__in=Group.objects.filter(user=user)))
+    return own.reaching(HostAccount(host_id=given("host", BigIntegerField()), name=given("name", CharField())))
+
+
+_VISIBLE = Compiled(
+    lambda: grants_reaching().visible(given("at", DateTimeField())).select_related("group").order_by("pk")
+)
+
+
 def decide(account: HostAccount, *, user: User, at: dt.datetime) -> Decision:
-    """The decision for one account, from rows read now. Costs three queries, whatever the size of the inventory."""
-    return decide_many([account], user=user, at=at)[account.pk]
+    """The decision for one account, from rows read now. One query, whatever the size of the inventory.
+
+    The account's host and instance should be loaded (`select_related`); labels need not be.
+    """
+    grants: list[Grant] = []
+    if user.is_active:
+        grants = _VISIBLE.rows(user=user.pk, host=account.host_id, name=account.name, at=at)
+        for grant in grants:
+            if grant.user_id is not None:
+                grant.user = user
+            if grant.host_id is not None:
+                grant.host = account.host
+    return _decide(account, grants, user, at)
 
 
 def decide_many(accounts: Sequence[HostAccount], *, user: User, at: dt.datetime) -> dict[int, Decision]:
-    """Decisions by account id. The accounts' hosts and instances should be loaded (`select_related`)."""
-    host_ids = {account.host_id for account in accounts}
-    grants = _loaded(Grant.objects.of(user).visible(at), host_ids) if user.is_active else []
-    return {
-        account.pk: _decide(account, [grant for grant in grants if reaches(grant, account)], user, at)
-        for account in accounts
-    }
+    """Decisions by account id, in three queries. Hosts, instances and the hosts' labels should be loaded."""
+    held = Held.by(user, accounts, at=at) if user.is_active else Held()
+    return {account.pk: _decide(account, held.reaching(account), user, at) for account in accounts}
 
 
-def _loaded(grants: GrantQuerySet, host_ids: set[int]) -> list[Grant]:
-    if len(host_ids) == 1:
-        grants = grants.for_host(next(iter(host_ids)))
-    return list(
-        grants.distinct()
-        .order_by("pk")
-        .select_related("user", "group", "host")
-        .prefetch_related("label_clauses", "account_names")
-    )
+@dataclass(frozen=True, slots=True)
+class HeldGrant:
+    """A grant with what it compares, read once for all the accounts of a list."""
+
+    grant: Grant
+    clauses: frozenset[tuple[str, str]]
+    names: frozenset[str]
+
+    @classmethod
+    def of(cls, grant: Grant) -> HeldGrant:
+        return cls(
+            grant,
+            frozenset((clause.key, clause.value) for clause in grant.label_clauses.all()),
+            frozenset(row.name for row in grant.account_names.all()),
+        )
+
+    def reaches(self, account: HostAccount, labels: Set[tuple[str, str]]) -> bool:
+        if not self.grant.every_account and account.name not in self.names:
+            return False
+        if self.grant.target == Grant.Target.HOST:
+            return self.grant.host_id == account.host_id
+        if self.grant.target == Grant.Target.LABELS:
+            return bool(self.clauses) and self.clauses <= labels
+        return self.grant.target == Grant.Target.ALL
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One person's grants that could reach the accounts of a list: those for one host by its id, and the others."""
+
+    of_host: dict[int, list[HeldGrant]] = field(default_factory=dict)
+    wide: list[HeldGrant] = field(default_factory=list)
+    labels: dict[int, frozenset[tuple[str, str]]] = field(default_factory=dict)
+
+    @classmethod
+    def by(cls, user: User, accounts: Sequence[HostAccount], *, at: dt.datetime) -> Held:
+        hosts = {account.host_id: account.host for account in accounts}
+        grants = Grant.objects.visible(at).near(user, hosts, {account.name for account in accounts})
+        held = cls(labels={pk: _labels_of(host) for pk, host in hosts.items()})
+        for grant in grants.prefetch_related("label_clauses", "account_names"):
+            found = held.wide if grant.host_id is None else held.of_host.setdefault(grant.host_id, [])
+            found.append(HeldGrant.of(grant))
+        return held
+
+    def reaching(self, account: HostAccount) -> list[Grant]:
+        labels = self.labels.get(account.host_id, frozenset())
+        near = [*self.of_host.get(account.host_id, []), *self.wide]
+        return sorted((one.grant for one in near if one.reaches(account, labels)), key=lambda grant: grant.pk)
 
 
 def _decide(account: HostAccount, grants: list[Grant], user: User, at: dt.datetime) -> Decision:
@@ -129,16 +192,11 @@ def is_in_force(grant: Grant, at: dt.datetime) -> bool:
 
 def reaches(grant: Grant, account: HostAccount) -> bool:
     """Does the grant's target and its account names cover this account? Time and subject are not asked."""
-    names = {row.name for row in grant.account_names.all()}
-    if not grant.every_account and account.name not in names:
-        return False
-    if grant.target == Grant.Target.HOST:
-        return grant.host_id == account.host_id
-    if grant.target == Grant.Target.LABELS:
-        labels = {(label.key, label.value) for label in account.host.labels.all()}
-        clauses = {(clause.key, clause.value) for clause in grant.label_clauses.all()}
-        return bool(clauses) and clauses <= labels
-    return grant.target == Grant.Target.ALL
+    return HeldGrant.of(grant).reaches(account, _labels_of(account.host))
+
+
+def _labels_of(host: Host) -> frozenset[tuple[str, str]]:
+    return frozenset((label.key, label.value) for label in host.labels.all())
 
 
 def problems_with(grant: Grant, *, reason: str, ticket: str) -> set[str]:

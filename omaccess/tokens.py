@@ -21,7 +21,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from omaccess import clients, held_tokens, leases, vault
+from omaccess import clients, held_tokens, leases, metrics, vault
 from omaccess.causes import Cause, cause_of
 from omaccess.cloud import errors as cloud_errors
 from omaccess.cloud.errors import CloudError, CloudForbidden, CloudTimeout, CredentialRejected, TokenRejected
@@ -140,9 +140,26 @@ def _obtain(
     if newer_than is None:
         held = held_tokens.cached(wanted)
         if held is not None and is_good(held):
+            metrics.token_found("cache")
             return held.token
     # Before the lease: a secret that does not open must not look like a trial of IAM.
     password = _secret(wanted.credential)
+    with metrics.lease_wait() as pausing:
+        return _by_lease(wanted, password, deadline, is_good, pausing, forced=forced, newer_than=newer_than)
+
+
+@sensitive_variables("password", "held")
+def _by_lease(
+    wanted: Wanted,
+    password: str,
+    deadline: Deadline,
+    is_good: Callable[[Held], bool],
+    pausing: Callable[[], None],
+    *,
+    forced: _Forced | None,
+    newer_than: int | None,
+) -> IamToken:
+    """As the holder of the lease by an exchange, else what its holder left. `pausing` is called before each pause."""
     seen: int | None = None
     while True:
         row = leases.read(wanted.credential)
@@ -150,6 +167,7 @@ def _obtain(
         is_new = newer_than is None or row.outcome > newer_than
         if held is not None and is_new and is_good(held):
             held_tokens.to_cache(wanted, held)
+            metrics.token_found("lease")
             return held.token
         if seen is not None and row.outcome != seen and (row.failure or {}).get("key") == wanted.key:
             raise _restored(row.failure)
@@ -160,6 +178,7 @@ def _obtain(
         if leases.acquire(row, wanted.credential, holder, deadline, is_forced=forced is not None):
             if forced is not None and forced.drops_old:
                 held_tokens.drop(wanted)
+            metrics.token_found("exchange")
             return _exchange(wanted, row, holder, password, deadline)
         if not row.is_held:
             if row.is_blocked:
@@ -168,6 +187,7 @@ def _obtain(
                 raise forced.too_soon
         if deadline.expired:
             raise CloudTimeout(service="iam")
+        pausing()
         time.sleep(min(POLL_SECONDS, deadline.remaining()))
 
 
@@ -176,15 +196,16 @@ def _exchange(wanted: Wanted, row: Any, holder: str, password: str, deadline: De
     """Ask IAM, as the holder of the lease, and leave the result for those who wait."""
     credential = wanted.credential
     try:
-        token = clients.iam(credential.iam_endpoint).token(
-            credential=PasswordCredential(
-                account_name=credential.account_name,
-                user_name=credential.user_name,
-                password=password,
-            ),
-            scope=wanted.scope,
-            deadline=deadline,
-        )
+        with metrics.cloud_call("iam", "token"):
+            token = clients.iam(credential.iam_endpoint).token(
+                credential=PasswordCredential(
+                    account_name=credential.account_name,
+                    user_name=credential.user_name,
+                    password=password,
+                ),
+                scope=wanted.scope,
+                deadline=deadline,
+            )
     except CloudError as error:
         leases.give_back(row, holder, failure=_stored(wanted, error), blocks=isinstance(error, CredentialRejected))
         _note_health(credential, error)

@@ -1,7 +1,8 @@
-"""Middleware: who is asking (request id, client address), for logs and the audit."""
+"""Middleware: who is asking (request id, client address), for logs and the audit; and one line for each answer."""
 
 import ipaddress
 import re
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,14 @@ from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
+from omaccess import metrics
+
+log = structlog.get_logger(__name__)
+
 GetResponse = Callable[[HttpRequest], HttpResponse]
+
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Asked for all the time by machines: neither logged nor counted."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _FORWARDED = (
@@ -49,16 +57,21 @@ class ClientAddressMiddleware:
 
 
 class HealthMiddleware:
-    """Answers the probes before anything asks for host, session or https: they come by address, in the clear."""
+    """Answers probes and Prometheus before anything asks for host, session or https.
+
+    They come by address, in the clear. To a stranger /metrics is a page that does not exist, and saying so asks nobody.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         from portal import views
+        from portal.metrics import metrics
 
-        probe = {"/healthz": views.healthz, "/readyz": views.readyz}.get(request.path_info)
-        return probe(request) if probe else self.get_response(request)
+        answers = {"/healthz": views.healthz, "/readyz": views.readyz, "/metrics": metrics}
+        view = answers.get(request.path_info)
+        return view(request) if view else self.get_response(request)
 
 
 class SignInMiddleware(LoginRequiredMiddleware):
@@ -73,7 +86,10 @@ class SignInMiddleware(LoginRequiredMiddleware):
     ) -> HttpResponseBase | None:
         if not getattr(view_func, "login_required", True):
             return None
-        return super().process_view(request, view_func, view_args, view_kwargs)
+        answer = super().process_view(request, view_func, view_args, view_kwargs)
+        if answer is None and request.user.is_authenticated:
+            structlog.contextvars.bind_contextvars(user_id=request.user.pk)
+        return answer
 
 
 class RequestContextMiddleware:
@@ -83,12 +99,28 @@ class RequestContextMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        began = time.perf_counter()
         request.META["sallyport.request_id"] = uuid.uuid4().hex
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request.META["sallyport.request_id"])
         response = self.get_response(request)
         response["X-Request-Id"] = request.META["sallyport.request_id"]
+        if request.path_info not in PROBES:
+            _tell(request, response, time.perf_counter() - began)
         return response
+
+
+def _tell(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
+    """Count an answer and log it: by the name of its view, never by its address, which says what people look for.
+
+    An answer that is streamed counts until its first byte. Files are counted and not logged.
+    """
+    match, is_file = request.resolver_match, request.path_info.startswith(settings.STATIC_URL)
+    view = match.view_name if match is not None else "static" if is_file else "none"
+    metrics.request_answered(method=request.method or "", view=view, status=response.status_code, seconds=seconds)
+    if not is_file:
+        milliseconds = round(seconds * 1000, 1)
+        log.info("request", method=request.method, view=view, status=response.status_code, milliseconds=milliseconds)
 
 
 def _is_trusted(peer: str) -> bool:

@@ -9,7 +9,6 @@ import zoneinfo
 from pathlib import Path
 from typing import Any
 
-import structlog
 from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
@@ -17,7 +16,7 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from portal.env import check_address, env, read_env_file, required
-from portal.logs import LOG_PROCESSORS, renderer
+from portal.logs import formatter
 
 read_env_file()
 
@@ -200,7 +199,9 @@ else:
     # server that has gone silent, must not hold a request's thread: migrations alone may take their time.
     _statement_seconds = 0 if USE_MIGRATE_ROLE else env.int("DATABASE_STATEMENT_SECONDS", 15)
     _database["OPTIONS"] |= {
-        "options": f"-c lock_timeout=2s -c statement_timeout={_statement_seconds}s",
+        # Without jit: the planner overrates nested EXISTS, and compiling takes a second where running takes
+        # milliseconds.
+        "options": f"-c lock_timeout=2s -c statement_timeout={_statement_seconds}s -c jit=off",
         "connect_timeout": 3,
         "keepalives": 1,
         "keepalives_idle": 5,
@@ -241,6 +242,24 @@ CACHES: dict[str, dict[str, Any]] = {
 }
 CACHES["tokens"]["KEY_PREFIX"] = env.str("CACHE_KEY_PREFIX", "sallyport")
 
+# --- mail ----------------------------------------------------------------------------------------
+
+# Alarms for operators. Without an address nothing is sent: the log and the metrics say it all the same.
+EMAIL_URL = env.str("EMAIL_URL", "")
+check_address("EMAIL_URL", EMAIL_URL)
+_mail: dict[str, Any] = env.dj_email_url("EMAIL_URL", EMAIL_URL) if EMAIL_URL else {}
+EMAIL_BACKEND = _mail.get("EMAIL_BACKEND", "django.core.mail.backends.dummy.EmailBackend")
+EMAIL_HOST = _mail.get("EMAIL_HOST") or "localhost"
+EMAIL_PORT = _mail.get("EMAIL_PORT") or 25
+EMAIL_HOST_USER = _mail.get("EMAIL_HOST_USER") or ""
+EMAIL_HOST_PASSWORD = _mail.get("EMAIL_HOST_PASSWORD") or ""
+EMAIL_USE_TLS = _mail.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = _mail.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10
+MAIL_FROM = env.str("MAIL_FROM", "sallyport@localhost")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = MAIL_FROM
+ALARM_MAIL_TO: list[str] = env.list("ALARM_MAIL_TO", [])
+
 # --- people --------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
@@ -279,6 +298,26 @@ WAITING_ATTEMPTS = env.int("WAITING_ATTEMPTS", 10)
 if LAUNCHES_PER_MINUTE < 1 or WAITING_ATTEMPTS < 1:
     raise ImproperlyConfigured("LAUNCHES_PER_MINUTE and WAITING_ATTEMPTS are at least 1.")
 
+# --- records -------------------------------------------------------------------------------------
+
+# The working records behind the screens; the audit keeps every event for ever.
+KEEP_LAUNCHES_DAYS = env.int("KEEP_LAUNCHES_DAYS", 400)
+if KEEP_LAUNCHES_DAYS != 0 and KEEP_LAUNCHES_DAYS < 31:
+    raise ImproperlyConfigured("KEEP_LAUNCHES_DAYS is 0, for ever, or at least 31.")
+AUDIT_HEAD_FILE = env.str("AUDIT_HEAD_FILE", "")
+
+# --- observation ---------------------------------------------------------------------------------
+
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
+    raise ImproperlyConfigured("METRICS_TOKEN has at least 16 characters.")
+METRICS_DIR = Path(env.str("METRICS_DIR", str(DATA_DIR / "metrics")))
+# The names are OpenTelemetry's own.
+TRACING_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+check_address("OTEL_EXPORTER_OTLP_ENDPOINT", TRACING_ENDPOINT)
+TRACING_HEADERS = env.str("OTEL_EXPORTER_OTLP_HEADERS", "")
+COMMIT = env.str("COMMIT", "")
+
 # --- background work -----------------------------------------------------------------------------
 
 BROKER_URL = env.str("BROKER_URL", "filesystem://localhost")
@@ -315,9 +354,19 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(minute="0"),
         "options": {"expires": 3600},
     },
+    "verify-audit": {
+        "task": "omaccess.tasks.verify_audit",
+        "schedule": crontab(minute="15", hour="2"),
+        "options": {"expires": 3600},
+    },
     "clear-expired-sessions": {
         "task": "omaccess.tasks.clear_expired_sessions",
         "schedule": crontab(minute="30", hour="3"),
+        "options": {"expires": 3600},
+    },
+    "clear-old-launches": {
+        "task": "omaccess.tasks.clear_old_launches",
+        "schedule": crontab(minute="40", hour="3"),
         "options": {"expires": 3600},
     },
 }
@@ -341,20 +390,13 @@ if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {
-        "structured": {
-            "()": structlog.stdlib.ProcessorFormatter,
-            "processors": [
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                renderer(env.str("LOG_FORMAT", "json")),
-            ],
-            "foreign_pre_chain": LOG_PROCESSORS,
-        },
-    },
+    "formatters": {"structured": formatter(env.str("LOG_FORMAT", "json"))},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "django.server": {"handlers": ["stderr"], "propagate": False},
+        # Any stranger may send a wrong Host header: no error of ours. The line `request` says the answer was 400.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
         # urllib3 logs whole request lines at DEBUG; they carry no secret, yet nobody needs them.
         "urllib3": {"level": "INFO"},
     },

@@ -11,9 +11,12 @@ from typing import Any
 
 import django
 from celery.signals import beat_init, worker_init, worker_ready
+from django.conf import settings
 from django.core.checks import ERROR, CheckMessage, run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from portal import tracing
 from portal.celery import app
 from portal.env import env
 
@@ -52,6 +55,29 @@ def _verify_or_exit(**_kwargs: Any) -> None:
         raise SystemExit(str(error)) from None
 
 
+def _note_jobs(**_kwargs: Any) -> None:
+    # Only here, for it needs the models: Django is set up by now.
+    from omaccess import jobs
+
+    jobs.connect()
+
+
+def _check_tracing(**_kwargs: Any) -> None:
+    """The scheduler traces nothing, and yet should not be the one process that runs with a wrong address."""
+    try:
+        if settings.TRACING_ENDPOINT:
+            tracing.check(settings.TRACING_ENDPOINT)
+    except ImproperlyConfigured as error:
+        raise SystemExit(str(error)) from None
+
+
+def _trace(**_kwargs: Any) -> None:
+    try:
+        tracing.start("sallyport-worker")
+    except ImproperlyConfigured as error:
+        raise SystemExit(str(error)) from None
+
+
 def _announce(**_kwargs: Any) -> None:
     """Touch the file that READY_PATH names, for whoever waits for this process to be up."""
     path = env.str("READY_PATH", "")
@@ -61,6 +87,10 @@ def _announce(**_kwargs: Any) -> None:
 
 # Not weak: nothing else holds on to these functions' identity, and the order is the order of connecting.
 worker_init.connect(_verify_or_exit, weak=False)
+worker_init.connect(_note_jobs, weak=False)
+worker_init.connect(_trace, weak=False)
 worker_ready.connect(_announce, weak=False)
 beat_init.connect(_verify_or_exit, weak=False)
+beat_init.connect(_note_jobs, weak=False)
+beat_init.connect(_check_tracing, weak=False)
 beat_init.connect(_announce, weak=False)

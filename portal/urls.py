@@ -4,10 +4,12 @@ from django.urls import include, path
 
 from omaccess.admin.site import site
 from portal import views
+from portal.metrics import metrics
 
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
     path("admin/", site.urls),
     path("accounts/", include("accounts.urls")),
     path("", include("omaccess.urls")),

@@ -25,7 +25,7 @@ def main(options: Sequence[str]) -> int:
     missing = [service.name for service in found if not service.at]
     if missing and services.required():
         _say(f"REQUIRE_SERVICES=1, so tests that need {', '.join(missing)} fail.")
-    common = ["-n", os.environ.get("TEST_PROCESSES", "2"), "-q", "-rs", *options]
+    common = ["-n", os.environ.get("TEST_PROCESSES", "2"), "--dist", "loadgroup", "-q", "-rs", *options]
     _say("\nTests marked `database`, on PostgreSQL:")
     stage = {"TEST_STAGE": "postgresql"}
     if services.postgresql().at:

@@ -9,12 +9,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import requests
+from celery import Celery
 from django.conf import settings
 from django.db import connection
 
@@ -34,6 +35,25 @@ def environment(**changes: str) -> dict[str, str]:
         host = database["HOST"] or "127.0.0.1"
         url = f"postgres://{database['USER']}{password}@{host}:{database['PORT'] or 5432}/{database['NAME']}"
     return {**os.environ, "DATABASE_URL": url, "REQUIRE_AUDIT_ROLE": "0", "LOG_LEVEL": "WARNING", **changes}
+
+
+def sender_for(variables: Mapping[str, str]) -> Celery:
+    """A scheduler's end of a broker, configured as the settings would be with these variables."""
+    broker = variables["BROKER_URL"]
+    if broker.startswith("filesystem"):
+        spool = Path(variables["DATA_DIR"]) / "celery"
+        for name in ("queue", "control"):
+            (spool / name).mkdir(parents=True, exist_ok=True)
+        options = {
+            "data_folder_in": str(spool / "queue"),
+            "data_folder_out": str(spool / "queue"),
+            "control_folder": str(spool / "control"),
+        }
+    else:
+        options = {"global_keyprefix": variables["BROKER_KEY_PREFIX"]}
+    sender = Celery("tests", broker=broker, set_as_current=False)
+    sender.conf.broker_transport_options = options
+    return sender
 
 
 def free_port() -> int:

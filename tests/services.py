@@ -1,9 +1,9 @@
-"""PostgreSQL, Redis and Chromium: which of them answer on this machine, and what becomes of tests that need them.
+"""PostgreSQL, Redis, Chromium, promtool: which of them are on this machine, and what becomes of tests that need them.
 
-Tests say what they need by a mark: `redis`, `e2e` (Chromium), `postgresql` for those that bring a database of their
-own there, and `database` for those that run on every supported database. `python -m tests` (what `make test` runs)
-runs the latter on PostgreSQL first, by setting `TEST_STAGE=postgresql` and `DATABASE_URL`, then the whole suite on
-SQLite.
+Tests say what they need by a mark: `redis`, `e2e` (Chromium), `promtool`, `postgresql` for those that bring a database
+of their own there, and `database` for those that run on every supported database. `python -m tests` (what `make test`
+runs) runs the latter on PostgreSQL first, by setting `TEST_STAGE=postgresql` and `DATABASE_URL`, then the whole suite
+on SQLite.
 
 What does not answer makes its tests skip with the reason, or fail with it when REQUIRE_SERVICES=1. Nothing that
 belongs to somebody is touched: databases have random names, keys in Redis a random prefix.
@@ -95,6 +95,16 @@ def chromium() -> Service:
     return Service("Chromium", "", f"Chromium was not found ({looked}; CHROMIUM_PATH names another)")
 
 
+@functools.cache
+def promtool() -> Service:
+    """Prometheus's tool that judges rules: PROMTOOL_PATH, else the usual name. No server is needed."""
+    given = os.environ.get("PROMTOOL_PATH", "")
+    path = shutil.which(given or "promtool")
+    if path:
+        return Service("promtool", path)
+    return Service("promtool", "", f"promtool was not found ({given or 'promtool'}; PROMTOOL_PATH names another)")
+
+
 def required() -> bool:
     return os.environ.get("REQUIRE_SERVICES", "") == "1"
 
@@ -109,6 +119,7 @@ def postgresql_stage() -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "redis: needs a Redis")
+    config.addinivalue_line("markers", "promtool: needs Prometheus's promtool")
     config.addinivalue_line("markers", "postgresql: needs a PostgreSQL, whatever the suite itself runs on")
 
 
@@ -119,6 +130,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         needed.append(redis_server())
     if item.get_closest_marker("e2e"):
         needed.append(chromium())
+    if item.get_closest_marker("promtool"):
+        needed.append(promtool())
     if postgresql_stage() or item.get_closest_marker("postgresql"):
         needed.append(postgresql())
     for service in needed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import runpy
@@ -135,6 +136,9 @@ def test_nothing_starts_when_the_audit_can_be_changed(
 
     assert process.returncode != 0
     assert "The audit's trigger audit_events_no_update is missing or altered." in process.stdout + process.stderr
+    if "gunicorn" in command:
+        (refusal,) = [line for line in map(json.loads, process.stderr.splitlines()) if "audit_events" in line["event"]]
+        assert (refusal["logger"], refusal["level"]) == ("gunicorn.error", "error")
 
 
 # --- PostgreSQL's two roles ------------------------------------------------------------------------------

@@ -48,11 +48,7 @@ def run(account: HostAccount, *, by: User, meta: Meta) -> TestOutcome:
         CannotRecord: the database failed. A request without outcome in the audit means: unknown, nothing left.
     """
     with recording(), bulkhead.slot() as has_slot:
-        account = (
-            HostAccount.objects.select_related("host__instance__credential", "credential")
-            .prefetch_related("host__instance__login_addresses")
-            .get(pk=account.pk)
-        )
+        account = HostAccount.objects.select_related("host__instance__credential", "credential").get(pk=account.pk)
         use_allowance(by)
         with writing():
             _record(Kind.TEST_REQUESTED, account, by=by, meta=meta)

@@ -116,24 +116,25 @@ def used_by(credential: IamCredential) -> HostAccountQuerySet:
     )
 
 
-def refresh_tokens() -> int:
-    """Fetch the next token, ahead of expiry, for whatever launches use. Returns: how many were fetched.
+def refresh_tokens() -> dict[str, int]:
+    """Fetch the next token, ahead of expiry, for whatever launches use. Returns: how many were `fetched` and `failed`.
 
     A credential that fails is logged with its cause, and the rest go on.
     """
-    fetched = 0
+    fetched = failed = 0
     for credential, instance in _in_use():
         try:
             deadline = Deadline.after(settings.ATTEMPT_SECONDS)
             fetched += tokens.refresh(credential, instance, deadline=deadline)
         except (CloudError, CredentialUnusable, CredentialBlocked) as error:
+            failed += 1
             log.warning(
                 "token_refresh_failed",
                 credential_id=credential.pk,
                 instance_id=instance.pk,
                 cause=cause_of(error).value,
             )
-    return fetched
+    return {"fetched": fetched, "failed": failed}
 
 
 def _in_use() -> list[tuple[IamCredential, BastionInstance]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import BigIntegerField, Exists, F, Q, UUIDField
 from django.utils import timezone
 from django.utils.translation import gettext
 
@@ -17,7 +17,8 @@ from omaccess.actions import allowance
 from omaccess.actions.transitions import move, record_state
 from omaccess.audit import Kind, record
 from omaccess.causes import Cause
-from omaccess.cloud_link import iam_user_of
+from omaccess.cloud_link import Target, iam_user_of
+from omaccess.compiled import Compiled, given
 from omaccess.errors import (
     AnswersNeeded,
     InvalidTransition,
@@ -27,6 +28,8 @@ from omaccess.errors import (
 from omaccess.locks import writing
 from omaccess.meta import Meta
 from omaccess.models import Grant, HostAccount, Launch, LaunchState
+from omaccess.models.access import HostAccountQuerySet
+from omaccess.models.launches import LaunchQuerySet
 from omaccess.policies import Decision, decide, problems_with
 
 REPEAT_WITHIN = dt.timedelta(seconds=3)
@@ -34,6 +37,19 @@ MAX_REASON = 500
 MAX_TICKET = 100
 MIN_PAUSE = dt.timedelta(seconds=3)
 ABANDON_WAITING_AFTER = dt.timedelta(minutes=15)
+
+
+def _account() -> HostAccountQuerySet:
+    rows = HostAccount.objects.select_related("host__instance__credential", "credential").order_by()
+    return rows.filter(pk=given("account", BigIntegerField()))
+
+
+def _repeat() -> LaunchQuerySet:
+    return Launch.objects.filter(user=given("user", BigIntegerField()), once=given("once", UUIDField()))
+
+
+_ACCOUNT = Compiled(_account)
+_ACCOUNT_AND_REPEAT = Compiled(lambda: _account().annotate(is_repeat=Exists(_repeat())))
 _NO_ANSWER: dict[str, Any] = {
     "upstream_state": "",
     "upstream_code": "",
@@ -48,11 +64,14 @@ _NO_ANSWER: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A committed wish, with the account as it was decided upon. `is_new` is False for a repeat or a refusal."""
+    """A committed wish, with the account as it was decided upon.
+
+    `target` is what to ask the cloud for; None for a repeat or a refusal, when nothing is to be asked.
+    """
 
     launch: Launch
     account: HostAccount
-    is_new: bool
+    target: Target | None = None
 
 
 class _Unanswered(dict[str, str]):
@@ -79,10 +98,11 @@ def intend(
     meta: Meta,
 ) -> Intent:
     """Steps 1 and 2. What has to be told with an exception is raised after the commit, so that its event stays."""
-    now, intent = timezone.now(), None
+    now = timezone.now()
+    intent: Intent | _Unanswered | None = None
     with writing():
         over = allowance.take(by, at=now)
-        account = load_account(account_id)
+        account, is_repeat = _load_account(account_id, once, by)
         decision = decide(account, user=by, at=now) if account else None
         if over:
             if over == 1:
@@ -90,7 +110,13 @@ def intend(
         elif account is None or decision is None or not decision.is_visible:
             _record_denied(account_id, None, Cause.NO_GRANT, None, by=by, meta=meta)
         else:
-            intent = _intend_visible(account, decision, reason, ticket, once, has_slot, now, by=by, meta=meta)
+            earlier = _earlier(by, account, once, now) if is_repeat else None
+            if earlier is not None and earlier.account_id == account.pk:
+                intent = Intent(earlier, account)
+            else:
+                # An open launch of another account holds this `once`; then nothing is collapsed.
+                own = once if earlier is None else None
+                intent = _intend_visible(account, decision, reason, ticket, own, has_slot, now, by=by, meta=meta)
     if intent is not None and account is not None:
         if isinstance(intent, _Unanswered):
             raise AnswersNeeded(account, intent)
@@ -112,9 +138,6 @@ def _intend_visible(
     by: User,
     meta: Meta,
 ) -> Intent | _Unanswered:
-    earlier = _earlier(by, account, once, now)
-    if earlier is not None and earlier.account_id == account.pk:
-        return Intent(earlier, account, is_new=False)
     grant = None
     state, cause = LaunchState.PENDING, decision.cause
     if cause is not None:
@@ -125,23 +148,24 @@ def _intend_visible(
             return _Unanswered(_problems(decision, reason, ticket))
         if not has_slot:
             state, cause = LaunchState.FAILED, Cause.BUSY
+    granted = grant_facts(grant)
+    target = Target.of(account) if state is LaunchState.PENDING else None
     launch = Launch.objects.create(
         user=by,
         account=account,
-        # An open launch of another account holds this `once`; then nothing is collapsed.
-        once=once if earlier is None else None,
+        once=once,
         state=state,
         cause=cause.value if cause else "",
         user_name=by.username,
-        **_copies(account, grant),
+        **_copies(account, granted),
         reason=reason[:MAX_REASON],
         ticket=ticket[:MAX_TICKET],
         attempted_at=now,
         ended_at=None if state is LaunchState.PENDING else now,
     )
-    facts = {"reason": launch.reason, "ticket": launch.ticket, **grant_facts(grant)}
+    facts = {"reason": launch.reason, "ticket": launch.ticket, **granted}
     record_state(launch, by=by, meta=meta, facts=facts)
-    return Intent(launch, account, is_new=state is LaunchState.PENDING)
+    return Intent(launch, account, target)
 
 
 def intend_again(*, reference: str, has_slot: bool, by: User, meta: Meta) -> Intent:
@@ -149,12 +173,12 @@ def intend_again(*, reference: str, has_slot: bool, by: User, meta: Meta) -> Int
     with writing():
         over = allowance.take(by, at=now)
         launch = Launch.objects.of(by).filter(reference=reference).first()
-        account = load_account(launch.account_id) if launch else None
+        account = _load_account(launch.account_id, None, by)[0] if launch else None
         if launch is not None and account is not None:
             is_early = now - launch.attempted_at < MIN_PAUSE
             if over or is_early or not has_slot or not may_try_again(launch, now):
                 # Left waiting: nothing was asked, and its page says what to do.
-                return Intent(launch, account, is_new=False)
+                return Intent(launch, account)
             return _begin_attempt(launch, account, now, by=by, meta=meta)
     raise Invisible
 
@@ -168,30 +192,28 @@ def _begin_attempt(launch: Launch, account: HostAccount, now: dt.datetime, *, by
         if decision.cause is not None or grant is None:
             cause = decision.cause or Cause.DECISION_CHANGED
             move(launch, LaunchState.DENIED, by=by, meta=meta, cause=cause, facts={})
-            return Intent(launch, account, is_new=False)
-        facts = {"reason": launch.reason, "ticket": launch.ticket, **grant_facts(grant)}
-        values = {**_copies(account, grant), **_NO_ANSWER, "attempted_at": now}
+            return Intent(launch, account)
+        granted = grant_facts(grant)
+        facts = {"reason": launch.reason, "ticket": launch.ticket, **granted}
+        values = {**_copies(account, granted), **_NO_ANSWER, "attempted_at": now}
+        target = Target.of(account)
         move(launch, LaunchState.PENDING, by=by, meta=meta, facts=facts, **values)
     except InvalidTransition:
         launch.refresh_from_db()
-        return Intent(launch, account, is_new=False)
-    return Intent(launch, account, is_new=True)
+        return Intent(launch, account)
+    return Intent(launch, account, target)
 
 
-def load_account(account_id: int) -> HostAccount | None:
-    """The account with all that a decision and a call rest on."""
-    return (
-        HostAccount.objects.select_related("host__instance__credential", "credential")
-        .prefetch_related("host__labels", "host__instance__login_addresses")
-        .filter(pk=account_id)
-        .first()
-    )
+def _load_account(account_id: int, once: uuid.UUID | None, by: User) -> tuple[HostAccount | None, bool]:
+    """The account with all that a decision and a call rest on; and whether this person's form came before."""
+    if once is None:
+        return _ACCOUNT.first(account=account_id), False
+    account = _ACCOUNT_AND_REPEAT.first(account=account_id, user=by.pk, once=once)
+    return account, getattr(account, "is_repeat", False)
 
 
 def _earlier(by: User, account: HostAccount, once: uuid.UUID | None, now: dt.datetime) -> Launch | None:
     """The launch that a repeated form belongs to: open, or ended within three seconds."""
-    if once is None:
-        return None
     mine = Launch.objects.of(by).filter(once=once)
     return (
         mine.filter(Q(ended_at=None) | Q(ended_at__gt=now - REPEAT_WITHIN, account=account))
@@ -245,7 +267,7 @@ def _record_denied(
     )
 
 
-def _copies(account: HostAccount, grant: Grant | None) -> dict[str, str]:
+def _copies(account: HostAccount, granted: dict[str, Any]) -> dict[str, str]:
     """What the launch keeps as text of what is asked for; every attempt anew, since the inventory may have changed."""
     return {
         "host_name": account.host.name,
@@ -253,9 +275,10 @@ def _copies(account: HostAccount, grant: Grant | None) -> dict[str, str]:
         "account_name": account.name,
         "instance_name": account.host.instance.name,
         "iam_user": iam_user_of(account.launch_credential)[:300],
-        "grant_text": str(grant)[:300] if grant else "",
+        "grant_text": granted["grant_text"],
     }
 
 
 def grant_facts(grant: Grant | None) -> dict[str, Any]:
+    """The grant by id and text. Costs a statement for a grant by labels."""
     return {"grant": grant.pk if grant else None, "grant_text": str(grant)[:300] if grant else ""}

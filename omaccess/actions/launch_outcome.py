@@ -6,24 +6,47 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.contrib.sessions.models import Session
+from django.db.models import BigIntegerField, CharField, DateTimeField, Field
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from accounts import sessions
 from accounts.models import User
-from omaccess.actions.launch_intent import grant_facts, load_account
+from omaccess.actions.launch_intent import grant_facts
 from omaccess.actions.transitions import move
 from omaccess.causes import Cause, cause_of, state_of, upstream_of
 from omaccess.cloud.types import OmUrl
 from omaccess.cloud_link import Target, Timing
+from omaccess.compiled import Compiled, given
 from omaccess.errors import NotAllowed
-from omaccess.locks import hold_for_share, writing
+from omaccess.locks import hold_for_share, shared, writing
 from omaccess.meta import Meta
-from omaccess.models import Grant, HostAccount, IamCredential, Launch, LaunchState
-from omaccess.policies import decide
+from omaccess.models import Grant, HostAccount, Launch, LaunchState
+from omaccess.policies import decide, grants_reaching
 
 log = structlog.get_logger(__name__)
+
+_ID: Field[Any, Any] = BigIntegerField()
+_AT: Field[Any, Any] = DateTimeField()
+_HELD_USER = Compiled(lambda: shared(User.objects.filter(pk=given("user", _ID))).order_by())
+_HELD_SESSION = Compiled(lambda: shared(sessions.live(given("key", CharField()), at=given("at", _AT))))
+_HELD_ACCOUNT = Compiled(
+    lambda: shared(
+        HostAccount.objects.filter(pk=given("account", _ID), credential=None)
+        .select_related("host__instance__credential")
+        .order_by()
+    )
+)
+_HELD_ACCOUNT_WITH_OWN_CREDENTIAL = Compiled(
+    lambda: shared(
+        HostAccount.objects.filter(pk=given("account", _ID), credential__version=given("version", _ID))
+        .select_related("host__instance", "credential")
+        .order_by()
+    )
+)
+_HELD_GRANTS = Compiled(
+    lambda: shared(grants_reaching().in_force(given("at", _AT))).order_by("pk").values_list("pk", flat=True)
+)
 
 _COLUMNS = {"upstream_request_id": "request_id"}
 """Keys of events that are called otherwise on a launch: there `request_id` is the cloud's, on an event the portal's."""
@@ -94,34 +117,40 @@ def hand_over(launch: Launch, url: OmUrl, target: Target, timing: Timing, *, by:
 def _decide_again(launch: Launch, target: Target, meta: Meta) -> Grant:
     """User, session and decision once more, on rows that nobody can change until the commit.
 
-    First the locks, then the reading: whoever revokes, narrows or edits locks the same rows, so that their change is
-    either seen here or comes after us.
+    What is read was locked first or is locked by reading it: whoever revokes, narrows or edits locks the same rows, so
+    that their change is either seen here or comes after us. The grants are locked before the decision reads them,
+    because it also reads rows that depend on them: names, clauses, labels.
 
     Raises: NotAllowed with the cause that holds now.
     """
-    hold_for_share(User.objects.filter(pk=launch.user_id).values_list("pk"))
-    hold_for_share(Session.objects.filter(session_key=meta.session_key).values_list("pk"))
-    hold_for_share(
-        HostAccount.objects.filter(pk=launch.account_id).values_list(
-            "pk", "host__name", "host__instance__name", "host__instance__credential__version"
-        )
-    )
-    hold_for_share(IamCredential.objects.filter(pk=target.credential_id).values_list("pk"))
-    user = User.objects.get(pk=launch.user_id)
-    if not user.is_active:
+    user = _HELD_USER.first(user=launch.user_id)
+    if user is None or not user.is_active:
         raise NotAllowed(Cause.PERSON_DISABLED)
-    if not sessions.is_live(meta.session_key, user):
+    session = _HELD_SESSION.first(key=meta.session_key, at=timezone.now())
+    if session is None or not sessions.is_of(session, user):
         raise NotAllowed(Cause.SESSION_ENDED)
-    account = load_account(launch.account_id)
+    account = _held_account(launch.account)
     if account is None or Target.of(account) != target:
         raise NotAllowed(Cause.DECISION_CHANGED)
-    grants = Grant.objects.of(user).in_force(timezone.now()).for_host(account.host_id)
-    hold_for_share(grants.order_by("pk").values_list("pk"))
-    decision = decide(account, user=user, at=timezone.now())
+    now = timezone.now()
+    is_held = hold_for_share(_HELD_GRANTS, user=user.pk, host=account.host_id, name=account.name, at=now)
+    decision = decide(account, user=user, at=now)
     grant = decision.grant_for(reason=launch.reason, ticket=launch.ticket)
-    if decision.cause is not None or grant is None:
+    # Not held: a grant that began to reach the account just now. It may be revoked before our commit, so not with it.
+    if decision.cause is not None or grant is None or not is_held(grant):
         raise NotAllowed(decision.cause or Cause.DECISION_CHANGED)
     return grant
+
+
+def _held_account(decided: HostAccount) -> HostAccount | None:
+    """The account with its host, instance and launch credential, all held; None when another credential is due now.
+
+    An outer join cannot be held, so the two ways to a credential are two queries; comparing the version makes the
+    join to an account's own credential an inner one.
+    """
+    if decided.credential_id is None:
+        return _HELD_ACCOUNT.first(account=decided.pk)
+    return _HELD_ACCOUNT_WITH_OWN_CREDENTIAL.first(account=decided.pk, version=decided.launch_credential.version)
 
 
 def _timing_facts(timing: Timing) -> dict[str, Any]:

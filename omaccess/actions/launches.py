@@ -60,9 +60,9 @@ def launch(*, account_id: int, reason: str, ticket: str, once: uuid.UUID | None,
                 by=by,
                 meta=meta,
             )
-        if not intent.is_new:
+        if intent.target is None:
             return Result(intent.launch)
-        return _go_through(intent, by=by, meta=meta)
+        return _go_through(intent, intent.target, by=by, meta=meta)
 
 
 def attempt(*, reference: str, by: User, meta: Meta) -> Result:
@@ -76,9 +76,9 @@ def attempt(*, reference: str, by: User, meta: Meta) -> Result:
     with bulkhead.slot() as has_slot:
         with recording():
             intent = intend_again(reference=reference, has_slot=has_slot, by=by, meta=meta)
-        if not intent.is_new:
+        if intent.target is None:
             return Result(intent.launch)
-        return _go_through(intent, by=by, meta=meta)
+        return _go_through(intent, intent.target, by=by, meta=meta)
 
 
 def close_abandoned(*, now: dt.datetime) -> int:
@@ -87,7 +87,7 @@ def close_abandoned(*, now: dt.datetime) -> int:
     left = Launch.objects.filter(
         Q(state=LaunchState.PENDING, attempted_at__lte=pending_since)
         | Q(state=LaunchState.WAITING, attempted_at__lte=now - ABANDON_WAITING_AFTER)
-    ).select_related("account", "user")
+    ).select_related("account__host", "user")
     closed = 0
     for launch in left.order_by("attempted_at")[:1000]:
         try:
@@ -107,11 +107,11 @@ def close_abandoned(*, now: dt.datetime) -> int:
     return closed
 
 
-def _go_through(intent: Intent, *, by: User, meta: Meta) -> Result:
+def _go_through(intent: Intent, target: Target, *, by: User, meta: Meta) -> Result:
     """Steps 3 to 8: one deadline from here, no transaction while the cloud is asked."""
     deadline = Deadline.after(settings.ATTEMPT_SECONDS)
-    target, timing = Target.of(intent.account), Timing()
-    launch = intent.launch
+    launch, timing = intent.launch, Timing()
+    structlog.contextvars.bind_contextvars(launch=launch.reference)
     try:
         with recording():
             try:

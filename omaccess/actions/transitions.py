@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
+from omaccess import metrics
 from omaccess.audit import Kind, record
 from omaccess.causes import Cause
 from omaccess.errors import InvalidTransition
@@ -60,8 +63,9 @@ def move(
 
 def record_state(launch: Launch, *, by: User | None, meta: Meta, facts: dict[str, Any]) -> None:
     """The event that says which state a launch is in now. `by` is whose launch it is, also when a job ends it."""
+    state, cause = LaunchState(launch.state), launch.cause
     record(
-        KINDS[LaunchState(launch.state)],
+        KINDS[state],
         by=by,
         actor_name=launch.user_name,
         target=launch.account,
@@ -76,3 +80,12 @@ def record_state(launch: Launch, *, by: User | None, meta: Meta, facts: dict[str
         iam_user=launch.iam_user,
         **facts,
     )
+    # Counted when it is true, and never at the price of a launch.
+    transaction.on_commit(partial(_count, state, cause), robust=True)
+
+
+def _count(state: LaunchState, cause: str) -> None:
+    if state is LaunchState.PENDING:
+        metrics.launch_requested()
+    else:
+        metrics.launch_ended(state.value, cause)

@@ -109,6 +109,7 @@ class GrantAdmin(AuditedAdmin):
     ]
     list_select_related = ["user", "group", "host"]
     list_disable_select_all = True
+    is_endless = True
     search_fields = ["user__username__istartswith", "group__name__istartswith", "host__name__istartswith"]
     search_help_text = _("User name, group or host, from the beginning.")
     actions = ["revoke_selected"]

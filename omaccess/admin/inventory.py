@@ -38,9 +38,12 @@ from omaccess.cloud_link import iam_user_of
 from omaccess.errors import TooManyLaunches
 from omaccess.meta import Meta
 from omaccess.models import AuditEvent, BastionInstance, Host, HostAccount, Label, Launch, LoginAddress
+from omaccess.models.access import few
 
 SEEN_WITHIN = dt.timedelta(days=30)
 SEEN_LOOKED_AT = 200
+MOST_FOUND = 1_000
+"""How many hosts a search lists at least, when so many match: more letters help, more pages do not."""
 
 
 # --- instances -----------------------------------------------------------------------------------
@@ -229,6 +232,7 @@ class HostAdmin(AuditedAdmin):
     autocomplete_fields = ["instance"]
     search_fields = ["name"]
     search_help_text = _("Name or address, whole or from its beginning; key=value for a label.")
+    is_endless = True
     list_display = ["name", "address", "instance", "account_names", "label_texts", "owner", "is_enabled"]
     list_filter = [("instance", AutocompleteSelectFilter), LabelFilter, "is_enabled"]
     list_select_related = ["instance"]
@@ -244,7 +248,9 @@ class HostAdmin(AuditedAdmin):
         self, request: HttpRequest, queryset: QuerySet[Host], search_term: str
     ) -> tuple[QuerySet[Host], bool]:
         """The staff's own search: never a scan for something in the middle of a name."""
-        return (search.find(queryset, search_term) if search_term else queryset), False  # type: ignore[arg-type]
+        if not search.clean_query(search_term):
+            return queryset, False
+        return search.find(queryset, search_term, first=MOST_FOUND), False  # type: ignore[arg-type]
 
     @display(description=_("accounts"))
     def account_names(self, host: Host) -> str:
@@ -275,10 +281,10 @@ class HostAccountAdmin(ReadOnlyAdmin):
     change_form_outer_before_template = "admin/omaccess/hostaccount/test.html"
     search_fields = ["name"]
     search_help_text = _("The host's name or address, or account@host, from the beginning.")
+    is_endless = True
     list_display = ["name", "host", "address", "instance", "is_privileged", "is_enabled"]
     list_filter = [("host__instance", AutocompleteSelectFilter), "is_privileged", "is_enabled"]
     list_select_related = ["host__instance"]
-    ordering = ["host__name", "name"]
     fields = ["name", "host", "address", "instance", "is_privileged", "is_enabled", "signs_in_as"]
     readonly_fields = ["address", "instance", "signs_in_as"]
 
@@ -293,13 +299,17 @@ class HostAccountAdmin(ReadOnlyAdmin):
         if not text:
             return queryset, False
         name, at, host = text.rpartition("@")
-        if at:
-            rows = queryset.filter(name__startswith=name, host__name__istartswith=host)
-        else:
-            rows = queryset.filter(
-                Q(host__name__istartswith=text) | Q(host__address_key__startswith=text.lower()) | Q(name=text)
-            )
-        return rows, False
+        if not at:
+            own_name = few(HostAccount.objects.filter(name=text).values_list("pk", flat=True))
+            return queryset.filter(Q(host__in=_hosts_found(text)) | Q(pk__in=own_name or ())), False
+        if not host:
+            return queryset.filter(name=name), False
+        return queryset.filter(host__in=_hosts_found(host), name__startswith=name), False
+
+    def get_ordering(self, request: HttpRequest) -> list[str]:
+        """What was searched for by the host's name. All of them as an index has them: SQLite would sort every one."""
+        is_search = request.GET.get("q") or request.GET.get("term")
+        return ["host__name", "name"] if is_search else ["host_id", "name"]
 
     @display(description=_("address"))
     def address(self, account: HostAccount) -> str:
@@ -351,6 +361,12 @@ class HostAccountAdmin(ReadOnlyAdmin):
         if request.POST.get("back") == "host":
             return redirect("admin:omaccess_host_change", account.host_id)
         return redirect("admin:omaccess_hostaccount_change", account_id)
+
+
+def _hosts_found(text: str) -> list[int]:
+    """The first hosts of a search, by name."""
+    found = search.find(Host.objects.all(), text, first=MOST_FOUND)
+    return list(found.values_list("pk", flat=True)[:MOST_FOUND])
 
 
 def _tell(request: HttpRequest, account: HostAccount, outcome: account_test.TestOutcome) -> None:

@@ -10,6 +10,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import BadRequest, FieldError, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import models, transaction
@@ -24,6 +25,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.views import ChangeList
 
 from omaccess.actions.changes import Change, OwnReach, refusals_recorded
+from omaccess.admin import endless
 from omaccess.admin.choices import Rows, RowSelect, RowSelectMultiple
 from omaccess.admin.words import admin_of, row_id
 from omaccess.errors import InvalidTransition
@@ -142,11 +144,24 @@ LOOKUPS = {"exact", "in", "isnull"}
 """What filters and links of lists compare with. Others (years, patterns) fail on values that only a query can judge."""
 
 
+class EndlessPaginator:
+    """Stands where Django's would, for a list that is never counted; `endless.Page` has what its template shows."""
+
+    template_name = "admin/endless_pagination.html"
+
+    def __init__(self, page: endless.Page) -> None:
+        self.page = page
+
+
 class PortalChangeList(ChangeList):  # type: ignore[misc]
     """Refuses a condition in the address that the database would fail on, before there is a query."""
 
     def get_filters(self, request: HttpRequest) -> Any:
         """Raises: IncorrectLookupParameters, on which Django shows the whole list instead."""
+        for name in (endless.BELOW, endless.ABOVE):
+            # As Django does with the number of a page: another filter begins at the first page.
+            self.params.pop(name, None)
+            self.filter_params.pop(name, None)
         for key, values in self.get_filters_params().items():
             self._check_condition(key, values)
         return super().get_filters(request)
@@ -166,8 +181,27 @@ class PortalChangeList(ChangeList):  # type: ignore[misc]
 
     def get_results(self, request: HttpRequest) -> None:
         """Without a count of all there is nothing to compare with, and the title would offer to "show all"."""
-        super().get_results(request)
+        order = endless.columns(self.queryset) if self.model_admin.is_endless else None
+        if order is not None:
+            self._get_endless_results(request, order)
+        else:
+            super().get_results(request)
         self.full_result_count = self.result_count
+
+    def _get_endless_results(self, request: HttpRequest, order: list[endless.Column]) -> None:
+        below, above = (request.GET.getlist(name) or None for name in (endless.BELOW, endless.ABOVE))
+        try:
+            page = endless.page(self.queryset, order, self.list_per_page, below=below, above=above)
+        except endless.NoSuchKey as error:
+            raise IncorrectLookupParameters(error) from error
+        self.paginator = EndlessPaginator(page)
+        self.result_list, self.result_count = page.rows, len(page.rows)
+        self.multi_page = self.can_show_all = self.show_full_result_count = False
+        self.show_admin_actions = bool(page.rows)
+        self.first_url = self.get_query_string()
+        self.before_url = self.get_query_string({endless.ABOVE: page.before})
+        self.after_url = self.get_query_string({endless.BELOW: page.after})
+        self.last_url = self.get_query_string({endless.ABOVE: endless.END})
 
 
 def _check_value(field: models.Field[Any, Any], value: str) -> None:
@@ -184,6 +218,10 @@ class PortalAdmin(Verbatim, ModelAdmin):  # type: ignore[misc]
     """A page of the portal: lists count nothing unbounded, and nothing is ever deleted."""
 
     paginator = BoundedPaginator
+    is_endless = False
+    """Whether the list is too long to be counted: then it is paged by the keys of its rows, not by numbers. An order
+    that allows no keys (an expression, a column that may be NULL) still has numbers.
+    """
     show_full_result_count = False
     list_per_page = 50
     list_max_show_all = 0
@@ -194,6 +232,17 @@ class PortalAdmin(Verbatim, ModelAdmin):  # type: ignore[misc]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[PortalChangeList]:
         return PortalChangeList
+
+    def get_changelist_instance(self, request: HttpRequest) -> PortalChangeList:
+        """The list, after which the address is known by its filters only: forms on the page carry them on, and
+        another filter, or an export, has nothing to do with the page that was looked at.
+        """
+        found: PortalChangeList = super().get_changelist_instance(request)
+        filters = request.GET.copy()
+        for name in (PAGE_VAR, endless.BELOW, endless.ABOVE):
+            filters.pop(name, None)
+        request.GET = filters  # type: ignore[assignment]
+        return found
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         """Disabled, revoked or kept; for superusers too."""

@@ -23,9 +23,11 @@ from django.views.decorators.cache import never_cache
 from unfold.sites import UnfoldAdminSite
 
 from omaccess.admin.credential_health import health_counts
+from omaccess.admin.job_health import job_troubles
 from omaccess.admin.overview import missing_steps, trouble
 from omaccess.errors import CannotRecord
 from omaccess.views.plain import unavailable
+from portal.version import COMMIT, VERSION
 
 POLICY = {"script-src": ["'unsafe-eval'"], "style-src": ["'unsafe-inline'"], "img-src": ["data:"]}
 """What unfold needs on top of the strict policy: Alpine evaluates expressions, theme colours are inline styles,
@@ -103,6 +105,9 @@ class AdminSite(UnfoldAdminSite):  # type: ignore[misc]
         may_see_launches = request.user.has_perm("omaccess.view_launch")
         context = {
             "missing_steps": missing_steps(),
+            "job_troubles": job_troubles(),
+            "version": VERSION,
+            "commit": COMMIT,
             "may_see_launches": may_see_launches,
             "trouble": trouble() if may_see_launches else [],
             "health_counts": health_counts() if request.user.has_perm("omaccess.view_iamcredential") else [],

@@ -12,6 +12,7 @@ The first event's previous hash is 64 zeros.
 import datetime as dt
 import hashlib
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -41,13 +42,17 @@ COVERED = (
 
 def canonical(event: Mapping[str, Any]) -> bytes:
     """The canonical bytes of an event given as a mapping with exactly the keys of COVERED."""
-    plain = {name: event[name] for name in COVERED}
-    plain["at"], plain["id"] = _plain(plain["at"]), _plain(plain["id"])
-    text = _by_code_points(plain)
-    if not text.isascii():
-        # Python sorts by code points, RFC 8785 by UTF-16 units; they differ only above U+FFFF.
-        text = _as_is(_by_utf16_units(plain))
-    return text.encode()
+    return _text({name: _plain(event[name]) for name in COVERED}).encode()
+
+
+def around_position(event: Mapping[str, Any]) -> tuple[str, str]:
+    """The canonical text before and after the position, for a database that knows the position and hashes by itself.
+
+    `event` has the keys of COVERED, without the position or with any.
+    """
+    before = _text({name: _plain(event[name]) for name in COVERED if name < "position"})
+    after = _text({name: _plain(event[name]) for name in COVERED if name > "position"})
+    return f'{before[:-1]},"position":', f",{after[1:]}"
 
 
 def event_hash(previous_hash: str, event: Mapping[str, Any]) -> str:
@@ -55,6 +60,15 @@ def event_hash(previous_hash: str, event: Mapping[str, Any]) -> str:
     return hashlib.sha256(b"\n".join((VERSION, previous_hash.encode(), canonical(event)))).hexdigest()
 
 
+def _text(plain: dict[str, Any]) -> str:
+    text = _by_code_points(plain)
+    if _ASTRAL.search(text):
+        # Python sorts by code points, RFC 8785 by UTF-16 units; they differ only above U+FFFF.
+        text = _as_is(_by_utf16_units(plain))
+    return text
+
+
+_ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 _by_code_points = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
 _as_is = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -73,7 +87,7 @@ def _utf16_units(key: str) -> bytes:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dt.datetime):
-        return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return value.astimezone(dt.UTC).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
     if isinstance(value, uuid.UUID):
         return str(value)
     return value
@@ -87,17 +101,23 @@ def storable(value: Any) -> Any:
 
     Raises: TypeError for a fraction or any other type, so that a caller notices while writing the code.
     """
+    if isinstance(value, str):
+        return _storable_text(str(value))
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
         return int(value) if abs(value) <= _LARGEST_NUMBER else str(int(value))
-    if isinstance(value, str):
-        text = str(value).replace("\x00", "\N{REPLACEMENT CHARACTER}")
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dt.datetime | uuid.UUID):
         return _plain(value)
     if isinstance(value, Mapping):
-        return {str(storable(str(key))): storable(item) for key, item in value.items()}
+        return {_storable_text(str(key)): storable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [storable(item) for item in value]
     raise TypeError(f"an audit fact cannot be a {type(value).__name__}")
+
+
+def _storable_text(text: str) -> str:
+    if text.isascii() and "\x00" not in text:
+        return text
+    text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,7 +1,6 @@
 """Is the audit what it was when it was written? Reads the whole chain, in constant memory.
 
-Rows are read as the database holds them, not through the models, because a model forgives much: a time written in
-another form, an upper-case id or bytes where text belongs all look the same through it.
+Chunks that are whole are passed quickly (quick_check.py). Every other is judged here, row by row and column by column.
 
 What is found, always: any change to one event or several whose followers' hashes were not computed anew; events that
 are missing, repeated, out of order or beyond the head; a head that does not fit. Of `facts` the value is covered. On
@@ -15,27 +14,24 @@ yet its end is another. So a head noted elsewhere (the log has one every hour) p
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from omaccess.audit import triggers
-from omaccess.audit.chain import COVERED, event_hash
+from omaccess.audit.chain import event_hash
+from omaccess.audit.heads import Head
+from omaccess.audit.quick_check import QuickCheck
+from omaccess.audit.stored_rows import COLUMNS, Key, Malformed, Row, StoredRows
 from omaccess.models.audit import GENESIS_HASH
 
-Head = tuple[int, str]
-"""Position and hash of an event."""
-
-CHUNK_ROWS = 2000
-_COLUMNS = (*COVERED, "previous_hash", "hash")
-_HASH = re.compile(r"[0-9a-f]{64}")
+COUNTED_AT_ONCE = 1_000_000
+"""Rows of the table are counted in spans of so many events, each within a statement's time."""
 
 
 class ProblemKind(StrEnum):
@@ -60,7 +56,10 @@ class Problem:
 
 @dataclass(slots=True)
 class Report:
-    """What `verify` found. `end` is position and hash of the last event; `problems` holds the first ones only."""
+    """What `verify` found. `end` is position and hash of the last event; `problems` holds the first ones only.
+
+    `noted_head` is the furthest of the heads that it was given to compare with.
+    """
 
     events: int = 0
     end: Head = (0, GENESIS_HASH)
@@ -75,42 +74,36 @@ class Report:
         return self.problem_count == 0
 
 
-def parse_head(text: str) -> Head:
-    """`POSITION:HASH` as a head. Raises: ValueError with a sentence."""
-    position, _colon, digest = text.strip().partition(":")
-    if not re.fullmatch(r"[0-9]{1,18}", position, re.ASCII) or not _HASH.fullmatch(digest):
-        raise ValueError(_("A head is POSITION:HASH: a number, and 64 hexadecimal digits in lower case."))
-    return int(position), digest
-
-
-def verify(*, head: Head | None = None, most_problems: int = 50) -> Report:
-    """Check every event, the chain, its head and the triggers; given `head`, also that the chain still contains it.
+def verify(*, heads: Iterable[Head] = (), most_problems: int = 50) -> Report:
+    """Check every event, the chain, its head and the triggers; given `heads`, also that the chain still contains them.
 
     Events appended meanwhile do no harm. Goes on after a problem; keeps the first `most_problems` and counts all.
 
     Raises: DatabaseError when the tables cannot be read at all.
     """
-    return _Verification(head, most_problems).run()
+    return _Verification(list(heads), most_problems).run()
 
 
 class _Verification:
     """One pass over the chain. `wanted` maps a position to the hashes that have to be found there, and why."""
 
-    def __init__(self, noted_head: Head | None, most_problems: int) -> None:
-        self.connection = connections[DEFAULT_DB_ALIAS]
-        self.event_of = _postgresql_event if self.connection.vendor == "postgresql" else _sqlite_event
-        self.report = Report(noted_head=noted_head)
+    def __init__(self, noted_heads: Sequence[Head], most_problems: int) -> None:
+        self.rows = StoredRows(connections[DEFAULT_DB_ALIAS])
+        self.noted_heads = noted_heads
+        self.report = Report(noted_head=max(noted_heads, default=None))
         self.most_problems = most_problems
         self.wanted: dict[int, list[tuple[ProblemKind, str]]] = {}
+        self.spans: list[tuple[int, int]] = []
+        self.events_in_spans = 0
 
     def run(self) -> Report:
-        self.report.unprotected = triggers.missing(self.connection)
+        self.report.unprotected = triggers.missing(self.rows.connection)
         before = self._read_head()
         self._want(ProblemKind.HEAD, before)
-        self._want(ProblemKind.NOTED_HEAD, self.report.noted_head)
+        for noted in self.noted_heads:
+            self._want(ProblemKind.NOTED_HEAD, noted)
         self._compare(0, GENESIS_HASH)
-        for row in self._rows():
-            self._check(row)
+        self._check_rows()
         for position in sorted(self.wanted):
             self._add_absent(position)
         if before is not None:
@@ -118,7 +111,32 @@ class _Verification:
         self._check_count()
         return self.report
 
+    def _check_rows(self) -> None:
+        quick = QuickCheck(self.rows)
+        after: Key = ()
+        while True:
+            rows: Sequence[Row] | None = quick.chunk(after, *self.report.end)
+            if rows:
+                self._pass(rows)
+            elif rows is None:
+                rows = self.rows.chunk(after)
+                for row in rows:
+                    self._check(row)
+            if not rows:
+                return
+            after = rows[-1][:2]
+            if self.report.events - self.events_in_spans >= COUNTED_AT_ONCE:
+                self._end_span()
+
     # --- judging -------------------------------------------------------------------------------
+
+    def _pass(self, rows: Sequence[Row]) -> None:
+        """A whole chunk: its positions follow each other."""
+        first, last = rows[0][0], rows[-1][0]
+        for position in self.wanted.keys() & set(range(first, last + 1)):
+            self._compare(position, rows[position - first][-1])
+        self.report.events += len(rows)
+        self.report.end = (last, rows[-1][-1])
 
     def _check(self, row: Sequence[Any]) -> None:
         report = self.report
@@ -133,7 +151,7 @@ class _Verification:
         if position > last + 1:
             self._add_gap(last + 1, position - 1)
         stored_hash = row[-1]
-        if len(row) < len(_COLUMNS) or type(stored_hash) is not str:
+        if len(row) < len(COLUMNS) or type(stored_hash) is not str:
             self._add(ProblemKind.UNREADABLE, position, _("The event cannot be read."))
             report.end = (position, "")
             return
@@ -148,9 +166,9 @@ class _Verification:
     def _check_hash(self, position: int, row: Sequence[Any]) -> None:
         """The hash that the row carries is that of its content, and every column has the form we write."""
         try:
-            event = self.event_of(row)
+            event = self.rows.event_of(row)
             is_same = event_hash(row[-2], event) == row[-1]
-        except _Malformed as error:
+        except Malformed as error:
             text = _("The column %(column)s does not have the form in which the portal writes it.")
             self._add(ProblemKind.FORM, position, text % {"column": error.column})
         except (ValueError, TypeError, RecursionError):
@@ -194,8 +212,8 @@ class _Verification:
 
     def _check_count(self) -> None:
         """Rows that no order by position shows, for example those without one."""
-        sql = f"SELECT count(*) FROM {triggers.EVENTS} WHERE position <= %s OR position IS NULL"  # noqa: S608
-        hidden = self._fetch(sql, [self.report.end[0]])[0][0] - self.report.events
+        self._end_span()
+        hidden = self.rows.number_beside(self.spans) - self.report.events
         if hidden > 0:
             text = ngettext(
                 "%(number)d row of the table is outside the chain.",
@@ -203,6 +221,11 @@ class _Verification:
                 hidden,
             )
             self._add(ProblemKind.EXTRA, None, text % {"number": hidden})
+
+    def _end_span(self) -> None:
+        begin, end = self.spans[-1][1] if self.spans else 0, self.report.end[0]
+        self.spans.append((begin, end))
+        self.events_in_spans = self.report.events
 
     def _add_gap(self, first: int, last: int) -> None:
         if first == last:
@@ -219,108 +242,9 @@ class _Verification:
     def _has(self, kind: ProblemKind) -> bool:
         return any(problem.kind is kind for problem in self.report.problems)
 
-    # --- reading -------------------------------------------------------------------------------
-
     def _read_head(self) -> Head | None:
-        rows = self._fetch(f"SELECT position, hash FROM {triggers.HEAD}")  # noqa: S608 - a constant
+        rows = self.rows.heads()
         if len(rows) != 1 or type(rows[0][0]) is not int or type(rows[0][1]) is not str:
             self._add(ProblemKind.HEAD, None, _("The head of the chain is missing, or there is more than one."))
             return None
         return rows[0][0], rows[0][1]
-
-    def _rows(self) -> Iterator[Sequence[Any]]:
-        """Every row by position, in chunks: no transaction that lasts, and no result that has to fit anywhere."""
-        last: Sequence[Any] = ()
-        while chunk := self._chunk(last):
-            yield from chunk
-            last = chunk[-1][:2]
-
-    def _chunk(self, after: Sequence[Any]) -> Sequence[Sequence[Any]]:
-        # The id as well: a position that stands twice must not end a chunk with its first row.
-        where = "WHERE (position, id) > (%s, %s)" if after else ""
-        tail = f"{where} ORDER BY position, id LIMIT {CHUNK_ROWS}"
-        try:
-            return self._fetch(self._select(tail), after)
-        except DatabaseError:
-            # One row that cannot be read (bytes that are no text, a damaged page) must not hide the others.
-            keys = self._fetch(f"SELECT position, id FROM {triggers.EVENTS} {tail}", after)  # noqa: S608
-            return [self._single(key) for key in keys]
-
-    def _single(self, key: Sequence[Any]) -> Sequence[Any]:
-        """A row, or only its key when that is all that can be read."""
-        try:
-            return self._fetch(self._select("WHERE (position, id) = (%s, %s)"), key)[0]
-        except DatabaseError:
-            return key
-
-    def _select(self, tail: str) -> str:
-        columns = ", ".join(_COLUMNS)
-        if self.connection.vendor == "postgresql":
-            # As text at once: a time beyond what Python knows would otherwise end the reading.
-            columns = columns.replace(" id,", " id::text,", 1).replace(" at,", f" {_POSTGRESQL_AT},", 1)
-        else:
-            # The value as it is stored: a plain column would come back as a datetime, in whatever form it was.
-            columns = columns.replace(" at,", " +at,", 1)
-        return f"SELECT {columns} FROM {triggers.EVENTS} {tail}"  # noqa: S608 - constants
-
-    def _fetch(self, sql: str, params: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
-        with self.connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            rows: list[Sequence[Any]] = cursor.fetchall()
-        return rows
-
-
-# --- rows as the databases hold them ---------------------------------------------------------------
-
-_POSTGRESQL_AT = """to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
-_SQLITE_AT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{6})?")
-_SQLITE_ID = re.compile(r"([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})")
-
-
-class _Malformed(Exception):
-    """A column does not have the form that the portal writes. Its value stays out: it may be anything."""
-
-    def __init__(self, column: str) -> None:
-        super().__init__(column)
-        self.column = column
-
-
-def _postgresql_event(row: Sequence[Any]) -> dict[str, Any]:
-    """The covered columns as `chain.canonical` takes them. Raises: _Malformed, ValueError."""
-    if set(map(type, row[1:])) != {str}:
-        raise _Malformed(
-            next(name for name, value in zip(_COLUMNS[1:], row[1:], strict=True) if type(value) is not str)
-        )
-    event = dict(zip(COVERED, row, strict=False))
-    event["facts"] = _facts(event["facts"])
-    return event
-
-
-def _sqlite_event(row: Sequence[Any]) -> dict[str, Any]:
-    """As `_postgresql_event`; SQLite stores time and id as texts of its own, and keeps any other text as well."""
-    event = _postgresql_event(row)
-    at, uid = _SQLITE_AT.fullmatch(event["at"]), _SQLITE_ID.fullmatch(event["id"])
-    if at is None or at[3] == ".000000":
-        raise _Malformed("at")
-    if uid is None:
-        raise _Malformed("id")
-    event["at"] = f"{at[1]}T{at[2]}{at[3] or '.000000'}Z"
-    event["id"] = "-".join(uid.groups())
-    return event
-
-
-def _facts(text: str) -> Any:
-    facts = _read_json(text)
-    if type(facts) is not dict:
-        raise _Malformed("facts")
-    return facts
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _Malformed("facts")
-    return found
-
-
-_read_json = json.JSONDecoder(object_pairs_hook=_object).decode

@@ -80,6 +80,8 @@ def read_error(body: bytes, *, secrets: Collection[str] = ()) -> ErrorEnvelope:
 def hide(text: str, secrets: Collection[str]) -> str:
     """`text` without any of `secrets`, also where one is JSON-escaped or percent-encoded."""
     for secret in secrets:
+        if len(secret) > len(text):
+            continue  # no spelling is shorter than the secret itself
         escaped = json.dumps(secret)[1:-1]
         spellings = {secret, escaped, escaped.replace("/", "\\/"), *_percent_encoded(secret)}
         for spelling in sorted(filter(None, spellings), key=len, reverse=True):

@@ -2,6 +2,7 @@ from omaccess.models.access import Grant, GrantAccount, GrantLabel
 from omaccess.models.audit import AuditEvent, AuditHead
 from omaccess.models.credentials import IamCredential, IamUserLease
 from omaccess.models.inventory import BastionInstance, Host, HostAccount, Label, LoginAddress
+from omaccess.models.jobs import JobRun
 from omaccess.models.launches import Launch, LaunchAllowance, LaunchState
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "HostAccount",
     "IamCredential",
     "IamUserLease",
+    "JobRun",
     "Label",
     "Launch",
     "LaunchAllowance",

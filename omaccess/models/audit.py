@@ -6,6 +6,8 @@ Columns are copies as text: deleting or renaming what they speak of leaves histo
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from omaccess.models.search_key import SearchKey
+
 GENESIS_HASH = "0" * 64
 """The hash before the first event."""
 
@@ -43,6 +45,9 @@ class AuditEvent(models.Model):
             models.Index(fields=["target_name", "-position"], name="audit_by_target"),
             models.Index(fields=["reference", "-position"], name="audit_by_reference"),
             models.Index(fields=["at"], name="audit_by_time"),
+            models.Index(fields=["cause", "-position"], name="audit_by_cause"),
+            models.Index(fields=["actor_name", "-at", "-position"], name="audit_by_actor_and_time"),
+            models.Index(SearchKey("target_name"), name="audit_by_target_key"),
         ]
 
     def __str__(self) -> str:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from omaccess.cloud.login_url import parse_origin
 from omaccess.models.access import HostAccountQuerySet, HostQuerySet
 from omaccess.models.credentials import IamCredential
+from omaccess.models.search_key import SearchKey
 
 
 class BastionInstance(models.Model):
@@ -164,6 +165,9 @@ class Host(models.Model):
         indexes = [
             models.Index(fields=["name", "id"], name="host_by_name"),
             models.Index(fields=["address_key"], name="host_by_address"),
+            models.Index(SearchKey("name"), "id", name="host_by_name_key"),
+            models.Index(SearchKey("address"), name="host_by_address_text"),
+            models.Index(SearchKey("address_key"), name="host_by_address_start"),
         ]
 
     def __str__(self) -> str:
@@ -189,7 +193,10 @@ class Label(models.Model):
         verbose_name_plural = _("labels")
         ordering = ["key"]
         constraints = [models.UniqueConstraint(fields=["host", "key"], name="label_key_once_per_host")]
-        indexes = [models.Index(fields=["key", "value", "host"], name="label_by_key_value")]
+        indexes = [
+            models.Index(fields=["key", "value", "host"], name="label_by_key_value"),
+            models.Index(SearchKey("key"), SearchKey("value"), "host", name="label_by_text"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.key}={self.value}"

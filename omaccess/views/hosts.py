@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -16,11 +15,11 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from accounts.models import User
 from omaccess import search
 from omaccess.csp import allow_launch_forms
 from omaccess.forms import MAX_ID
-from omaccess.models import BastionInstance, Host, HostAccount, Launch
+from omaccess.models import Host, HostAccount, Launch
+from omaccess.reach import Openable
 from omaccess.views.outcomes import outcomes
 from omaccess.views.requests import SignedInRequest
 from omaccess.views.rows import Asked, LabelChip, account_rows, host_rows, label_chips
@@ -29,6 +28,7 @@ PAGE = 50
 MAX_PAGE = 100
 MAX_LABELS = 5
 RECENT_LAUNCHES = 5
+MOST_INSTANCES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,16 @@ class HostQuery:
     def active_labels(self) -> list[LabelChip]:
         return [LabelChip(label, False, self.address(without_label=label)) for label in self.labels]
 
-    def hosts(self, user: User, at: dt.datetime) -> QuerySet[Host]:
-        hosts = search.find(Host.objects.openable_by(user, at=at), self.text)
+    def hosts(self, openable: Openable) -> QuerySet[Host]:
+        """This page's hosts, and one more when there are more."""
+        start = (self.page - 1) * PAGE
+        hosts = openable.hosts()
         for label in self.labels:
-            hosts = search.with_label(hosts, label)
+            hosts = hosts.with_label(label)
         if self.instance_id:
-            hosts = hosts.filter(instance=self.instance_id)
-        return hosts.select_related("instance").prefetch_related("labels")
+            hosts = hosts.of_instance(self.instance_id)
+        found = hosts.find(self.text, first=start + PAGE + 1)
+        return found.select_related("instance").prefetch_related("labels")[start : start + PAGE + 1]
 
 
 @never_cache
@@ -79,21 +82,22 @@ def hosts(request: SignedInRequest) -> HttpResponse:
     """The list. htmx asks for the same with other words and gets only the part that changes."""
     now = timezone.now()
     query = HostQuery.of(request.GET)
-    start = (query.page - 1) * PAGE
-    found = list(query.hosts(request.user, now)[start : start + PAGE + 1])
+    openable = Openable(request.user, at=now)
+    found = list(query.hosts(openable))
     context = {
         "nav": "hosts",
         "query": query,
-        "rows": host_rows(found[:PAGE], user=request.user, at=now),
+        "rows": host_rows(found[:PAGE], openable),
         "more": query.address(page=query.page + 1) if len(found) > PAGE and query.page < MAX_PAGE else "",
         "is_cut": len(found) > PAGE,
-        "has_any": bool(found) or (query.is_narrowed and Host.objects.openable_by(request.user, at=now).exists()),
+        "has_any": bool(found) or (query.is_narrowed and openable.hosts().rows().exists()),
     }
     if request.htmx and not request.htmx.history_restore_request:
         response = render(request, "omaccess/hosts/_results.html", context)
     else:
-        context["instances"] = _instances(request.user, now)
-        response = allow_launch_forms(render(request, "omaccess/hosts/list.html", context), request.user)
+        # For the filter; none when there is nothing to choose.
+        context["instances"] = openable.instances[:MOST_INSTANCES] if len(openable.instances) > 1 else []
+        response = allow_launch_forms(render(request, "omaccess/hosts/list.html", context), openable)
     patch_vary_headers(response, ["HX-Request"])
     return response
 
@@ -144,7 +148,8 @@ def host_page(
             .order_by("-id")[:RECENT_LAUNCHES]
         ),
     }
-    return allow_launch_forms(render(request, "omaccess/hosts/host.html", context, status=status), request.user)
+    page = render(request, "omaccess/hosts/host.html", context, status=status)
+    return allow_launch_forms(page, Openable(request.user, at=now))
 
 
 def whole_number(text: str) -> int | None:
@@ -153,10 +158,3 @@ def whole_number(text: str) -> int | None:
         return None
     number = int(text)
     return number if 0 < number <= MAX_ID else None
-
-
-def _instances(user: User, at: dt.datetime) -> list[BastionInstance]:
-    """Instances with something this person may open, for the filter; none when there is nothing to choose."""
-    openable = HostAccount.objects.openable_by(user, at=at).filter(host__instance=OuterRef("pk"))
-    instances = list(BastionInstance.objects.filter(Exists(openable)).order_by("name")[:100])
-    return instances if len(instances) > 1 else []

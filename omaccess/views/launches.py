@@ -26,6 +26,7 @@ from omaccess.forms import LaunchForm
 from omaccess.meta import Meta
 from omaccess.models import HostAccount, Launch, LaunchState
 from omaccess.models.launches import CROCKFORD, REFERENCE_LENGTH, normalise_reference
+from omaccess.reach import Openable
 from omaccess.views.hosts import host_page
 from omaccess.views.outcomes import Outcome
 from omaccess.views.plain import unavailable
@@ -114,7 +115,9 @@ def launch(request: SignedInRequest, reference: str) -> HttpResponse:
         "help_text": found.account.host.instance.help_text,
     }
     response = render(request, "omaccess/launches/launch.html", context)
-    return allow_launch_forms(response, request.user) if context["may_try_again"] else response
+    if context["may_try_again"]:
+        allow_launch_forms(response, Openable(request.user, at=timezone.now()))
+    return response
 
 
 @never_cache

@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
 
+import structlog
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
@@ -38,6 +39,8 @@ def sign_in_leads_to(where: Callable[..., str]) -> Callable[[View], View]:
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if not request.user.is_authenticated:
                 return redirect_to_login(where(request, *args, **kwargs))
+            # As SignInMiddleware does for the views that it guards.
+            structlog.contextvars.bind_contextvars(user_id=request.user.pk)
             return view(request, *args, **kwargs)
 
         return guarded

@@ -16,6 +16,7 @@ from omaccess import policies
 from omaccess.failures import Explanation, explain
 from omaccess.models import Host, HostAccount, Label
 from omaccess.policies import Decision
+from omaccess.reach import Openable
 
 PRODUCTION_KEYS = frozenset({"env", "environment", "stage"})
 PRODUCTION_VALUES = frozenset({"prod", "production", "prd", "live"})
@@ -31,10 +32,10 @@ class LabelChip:
     href: str = ""
 
     @classmethod
-    def of(cls, label: Label) -> LabelChip:
+    def of(cls, label: Label, list_address: str) -> LabelChip:
         text = str(label)
         is_production = label.key.lower() in PRODUCTION_KEYS and label.value.lower() in PRODUCTION_VALUES
-        return cls(text, is_production, f"{reverse('omaccess:hosts')}?{urlencode({'label': text})}")
+        return cls(text, is_production, f"{list_address}?{urlencode({'label': text})}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +119,14 @@ class HostRow:
         return any(chip.is_production for chip in self.chips)
 
 
-def host_rows(hosts: Sequence[Host], *, user: User, at: dt.datetime) -> list[HostRow]:
+def host_rows(hosts: Sequence[Host], openable: Openable) -> list[HostRow]:
     """Rows for hosts whose labels and instance are loaded; a constant number of queries for all of them."""
     by_id = {host.pk: host for host in hosts}
-    accounts = list(HostAccount.objects.openable_by(user, at=at).filter(host__in=by_id).order_by("name"))
+    accounts = list(openable.accounts_on(by_id).order_by("name"))
     for account in accounts:
         account.host = by_id[account.host_id]
     of_host: dict[int, list[AccountRow]] = {pk: [] for pk in by_id}
-    for row in account_rows(accounts, user=user, at=at):
+    for row in account_rows(accounts, user=openable.user, at=openable.at):
         of_host[row.account.host_id].append(row)
     return [
         HostRow(
@@ -162,4 +163,6 @@ def account_rows(
 
 def label_chips(labels: Iterable[Label]) -> list[LabelChip]:
     """Production first: nobody should have to look for it."""
-    return sorted((LabelChip.of(label) for label in labels), key=lambda chip: (not chip.is_production, chip.text))
+    list_address = reverse("omaccess:hosts")
+    chips = (LabelChip.of(label, list_address) for label in labels)
+    return sorted(chips, key=lambda chip: (not chip.is_production, chip.text))

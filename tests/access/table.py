@@ -14,6 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 Answers = tuple[Any, ...]
 
 EVERYBODY: Answers = (200,) * 6
+NOWHERE: Answers = (404,) * 6
 SIGNED_IN: Answers = ("in", 200, 200, 200, 200, 200)
 ON: Answers = ("in", "to", "to", "to", "to", "to")
 NOT_FOUND: Answers = ("in", 404, 404, 404, 404, 404)
@@ -32,6 +33,7 @@ WRONG_METHOD: Answers = ("in", 403, 403, 405, 405, 405)
 TABLE: dict[str, tuple[Answers, Answers]] = {
     "healthz": (EVERYBODY, NEVER_POST),
     "readyz": (EVERYBODY, NEVER_POST),
+    "metrics": (NOWHERE, NOWHERE),  # what guards it is a token, not a person
     "": (SIGNED_IN, NO_POST),
     "hosts/": (ON, NO_POST),
     "hosts/<int:pk>/": (STAFF_ONLY, NO_POST),

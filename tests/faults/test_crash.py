@@ -59,7 +59,7 @@ def test_a_hanging_cloud_leaves_the_other_pages_fast(
     assert len(states) == 12
     assert ("failed", "busy") in states
     assert {state for state, _cause in states} <= {"failed", "opened"}
-    assert not verify(head=None).problems
+    assert not verify().problems
 
 
 def _seconds(browser: Browser, path: str) -> float:

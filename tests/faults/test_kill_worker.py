@@ -25,8 +25,7 @@ from omaccess.sandbox.server import SandboxServer
 from tests.faults.kills_portal import ABANDONED_AFTER, let_lease_run_out, mortal_web
 from tests.inventory import Inventory
 from tests.launching import in_thread, kinds_of
-from tests.omaccess.test_tasks import sender_for
-from tests.processes import process, wait_until
+from tests.processes import process, sender_for, wait_until
 from tests.soak import record
 from tests.soak.person import Person
 

@@ -18,17 +18,15 @@ class Visitor(Browser):
 
     def form(self, account: HostAccount) -> dict[str, str]:
         """Load the host's page; returns what its form would send."""
-        page = self.get(f"/hosts/{account.host_id}/")
-        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
-        assert token, page.text
-        return {"account": str(account.pk), "csrfmiddlewaretoken": token[1]}
+        return {"account": str(account.pk), "csrfmiddlewaretoken": self._token(f"/hosts/{account.host_id}/")}
 
     def sign_in(self, name: str, password: str) -> requests.Response:
-        page = self.get("/accounts/login/").text
-        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
-        assert token, page
-        form = {"login": name, "password": password, "csrfmiddlewaretoken": token[1]}
+        form = {"login": name, "password": password, "csrfmiddlewaretoken": self._token("/accounts/login/")}
         return self._http.post(f"{self.url}/accounts/login/", data=form, allow_redirects=False, timeout=30)
+
+    def sign_out(self) -> requests.Response:
+        form = {"csrfmiddlewaretoken": self._token("/")}
+        return self._http.post(f"{self.url}/accounts/logout/", data=form, allow_redirects=False, timeout=30)
 
     def answers(self, path: str) -> bool:
         try:
@@ -38,12 +36,22 @@ class Visitor(Browser):
 
     def another(self) -> Visitor:
         """Another window of the same person: same cookies, a connection of its own."""
-        window = Visitor(self.url, self.user, "")
+        return self.at(self.url)
+
+    def at(self, url: str) -> Visitor:
+        """Another window, which shows another machine."""
+        window = Visitor(url, self.user, "")
         window._http.cookies = copy_cookies(self._http.cookies)
         return window
 
     def send(self, form: dict[str, str]) -> requests.Response:
         return self._http.post(f"{self.url}/launches/", data=form, allow_redirects=False, timeout=30)
+
+    def _token(self, path: str) -> str:
+        page = self.get(path)
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
+        assert token, page.text
+        return token[1]
 
 
 def copy_cookies(cookies: RequestsCookieJar) -> RequestsCookieJar:

@@ -131,6 +131,7 @@ def role() -> Iterator[str]:
     name = f"sallyport_test_{secrets.token_hex(6)}"
     with undone():
         run(f"CREATE ROLE {name}")
+        run(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}")
         run(f"GRANT SELECT, INSERT ON {triggers.EVENTS} TO {name}")
         run(f"GRANT SELECT, UPDATE ON {triggers.HEAD} TO {name}")
         yield name
@@ -179,6 +180,51 @@ def test_a_role_that_owns_the_table_is_an_error_even_after_giving_rights_away(se
     run(f"REVOKE UPDATE, DELETE, TRUNCATE, TRIGGER ON {triggers.EVENTS} FROM {role}")
 
     assert ids(audit_check_as(role)) == ["omaccess.E006"]
+
+
+@on_postgresql
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("ALTER ROLE {role} SUPERUSER", "do everything (as a superuser)"),
+        ("ALTER ROLE {role} CREATEROLE", "become any other role (CREATEROLE)"),
+        ("GRANT {owner} TO {role}", "do everything (as a superuser)"),
+        ("ALTER ROLE {role} NOINHERIT; GRANT {owner} TO {role}", "do everything (as a superuser)"),
+        ("GRANT pg_write_all_data TO {role}", "UPDATE on omaccess_auditevent"),
+        ("ALTER ROLE {role} NOINHERIT; GRANT pg_write_all_data TO {role}", "UPDATE on omaccess_auditevent"),
+        ("GRANT pg_execute_server_program TO {role}", "reach the server's own files (pg_execute_server_program)"),
+        ("GRANT pg_write_server_files TO {role}", "reach the server's own files (pg_write_server_files)"),
+        ("GRANT UPDATE (kind) ON omaccess_auditevent TO {role}", "UPDATE on omaccess_auditevent"),
+        ("GRANT UPDATE ON omaccess_auditevent TO PUBLIC", "UPDATE on omaccess_auditevent"),
+        ("GRANT CREATE ON SCHEMA public TO {role}", "CREATE in the schema public"),
+        ("GRANT CREATE ON SCHEMA public TO PUBLIC", "CREATE in the schema public"),
+        ("GRANT CREATE ON DATABASE {database} TO {role}", "CREATE schemas"),
+        ("ALTER SCHEMA public OWNER TO {role}", "drop the tables (as the owner of the schema public)"),
+        ("ALTER DATABASE {database} OWNER TO {role}", "drop the database (as its owner)"),
+        ("ALTER DATABASE {database} OWNER TO {role}", "drop the tables (as the owner of the schema public)"),
+        ("ALTER FUNCTION audit_refuse() OWNER TO {role}", "change the function audit_refuse, which it owns"),
+    ],
+)
+def test_each_way_in_which_a_role_is_too_mighty_is_found(settings: Any, role: str, statement: str, words: str) -> None:
+    settings.REQUIRE_AUDIT_ROLE, settings.USE_MIGRATE_ROLE = True, False
+    database = connection.settings_dict
+    run(statement.format(role=role, owner=database["USER"], database=database["NAME"]))
+
+    (message,) = audit_check_as(role)
+
+    assert message.id == "omaccess.E006"
+    assert words in str(message)
+
+
+@on_postgresql
+def test_a_role_that_cannot_read_a_table_is_an_error_that_says_what_to_run(settings: Any, role: str) -> None:
+    settings.REQUIRE_AUDIT_ROLE, settings.USE_MIGRATE_ROLE = True, False
+    run(f"REVOKE SELECT ON omaccess_host FROM {role}")
+
+    (message,) = audit_check_as(role)
+
+    assert message.id == "omaccess.E009"
+    assert "may not read omaccess_host. Run deploy/postgresql-roles.sql" in str(message)
 
 
 @on_postgresql

@@ -9,6 +9,7 @@ from pytest_django import Settings
 
 from omaccess.csp import MAX_BYTES, form_origins
 from omaccess.models import LoginAddress
+from omaccess.reach import Openable
 from tests.factories import BastionInstanceFactory, GrantFactory, HostAccountFactory, HostFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +24,7 @@ def test_only_addresses_of_instances_with_something_to_open_are_listed() -> None
     LoginAddress.objects.create(instance=mine.host.instance, origin="https://sso.example:8443", kind="redirect")
     LoginAddress.objects.create(instance=others.host.instance, origin="https://secret.example")
 
-    sources = form_origins(user, timezone.now())
+    sources = form_origins(Openable(user, at=timezone.now()))
 
     assert sources == ["'self'", "https://bastion.example", "https://sso.example:8443"]
 
@@ -40,7 +41,7 @@ def test_too_many_addresses_become_a_scheme(is_sandbox: bool, expected: list[str
     for number in range(MAX_BYTES // 30 + 1):
         LoginAddress.objects.create(instance=host.instance, origin=f"https://bastion-{number:04}.acme.example")
 
-    assert form_origins(user, timezone.now()) == expected
+    assert form_origins(Openable(user, at=timezone.now())) == expected
 
 
 def test_an_ipv6_address_becomes_a_scheme_because_chromium_never_matches_it(settings: Settings) -> None:
@@ -50,7 +51,7 @@ def test_an_ipv6_address_becomes_a_scheme_because_chromium_never_matches_it(sett
     LoginAddress.objects.create(instance=account.host.instance, origin="https://[2001:db8::1]")
 
     assert grant.user is not None
-    assert form_origins(grant.user, timezone.now()) == ["'self'", "https:"]
+    assert form_origins(Openable(grant.user, at=timezone.now())) == ["'self'", "https:"]
 
 
 def test_pages_with_launch_forms_name_the_addresses_and_others_do_not(client: Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.contrib.auth.models import Group
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 
 from accounts.models import User
 from omaccess.causes import Cause
-from omaccess.models import Grant, Host, HostAccount
+from omaccess.models import Grant, Host, HostAccount, access
 from omaccess.policies import decide, decide_many
+from omaccess.reach import Openable
 from tests.factories import BastionInstanceFactory, GrantFactory, HostAccountFactory, HostFactory, UserFactory
 
 pytestmark = pytest.mark.database
@@ -144,6 +146,23 @@ def test_many_decisions_cost_a_constant_number_of_queries(db: None, django_asser
     assert all(decision.is_open for decision in decisions.values())
 
 
+@pytest.mark.parametrize("few", [0, 1, 2, 3])
+def test_hosts_of_several_narrow_grants_are_all_listed(db: None, few: int) -> None:
+    user = UserFactory()
+    hosts = [HostFactory(labels={"name": name}) for name in ("a", "b", "c")]
+    for host in hosts:
+        HostAccountFactory(host=host, name="root")
+        HostAccountFactory(host=host, name="ops")
+        GrantFactory(user=user, by_labels=True, labels={"name": host.labels.get().value})
+    by_name = UserFactory()
+    GrantFactory(user=by_name, everything=True, every_account=False, names=["root", "ops"])
+
+    with mock.patch.object(access, "FEW", few):
+        found = {person: set(Openable(person, at=timezone.now()).hosts().rows()) for person in (user, by_name)}
+
+    assert found == {user: set(hosts), by_name: set(hosts)}
+
+
 # --- the function and the queryset say the same ------------------------------------------------------
 
 KEYS, VALUES, NAMES = ["env", "team"], ["prod", "test", "Prod"], ["root", "Root", "ops ", "ops"]
@@ -181,6 +200,7 @@ grant = st.fixed_dictionaries(
     grants=st.lists(grant, max_size=4),
     instances=st.lists(st.booleans(), min_size=2, max_size=2),
     is_active=st.booleans(),
+    few=st.sampled_from([0, 1, access.FEW]),
 )
 def test_lists_show_exactly_what_the_decision_says(
     db: None,
@@ -188,8 +208,9 @@ def test_lists_show_exactly_what_the_decision_says(
     grants: list[dict[str, Any]],
     instances: list[bool],
     is_active: bool,
+    few: int,
 ) -> None:
-    with transaction.atomic():
+    with transaction.atomic(), mock.patch.object(access, "FEW", few):
         me = _random_inventory(hosts, grants, instances, is_active)
         accounts = list(HostAccount.objects.select_related("host__instance").prefetch_related("host__labels"))
         decisions = {account: decide(account, user=me, at=NOW) for account in accounts}
@@ -197,6 +218,12 @@ def test_lists_show_exactly_what_the_decision_says(
         assert set(HostAccount.objects.openable_by(me, at=NOW)) == {a for a, d in decisions.items() if d.is_listed}
         assert set(HostAccount.objects.visible_to(me, at=NOW)) == {a for a, d in decisions.items() if d.is_visible}
         assert set(Host.objects.openable_by(me, at=NOW)) == {a.host for a, d in decisions.items() if d.is_listed}
+        found = Openable(me, at=NOW)
+        assert set(found.accounts_on(Host.objects.values_list("pk", flat=True))) == {
+            a for a, d in decisions.items() if d.is_listed
+        }
+        assert set(found.hosts().rows()) == {a.host for a, d in decisions.items() if d.is_listed}
+        assert set(found.instances) == {a.host.instance for a, d in decisions.items() if d.is_listed}
         assert all(decision.is_listed for decision in decisions.values() if decision.is_open)
         assert decide_many(accounts, user=me, at=NOW) == {a.pk: d for a, d in decisions.items()}
         transaction.set_rollback(True)

@@ -5,18 +5,24 @@ from __future__ import annotations
 import pytest
 
 from omaccess import search
-from omaccess.models import Host
+from omaccess.models import Host, access
 from tests.factories import BastionInstanceFactory, HostFactory
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.database
 
 
 def found(text: str) -> list[str]:
-    return [host.name for host in search.find(Host.objects.all(), text)]
+    return [host.name for host in search.find(Host.objects.all(), text, first=50)]
+
+
+@pytest.fixture(autouse=True, params=[0, 1, 2, access.FEW])
+def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a term is one that few hosts match or not makes no difference to what is found."""
+    monkeypatch.setattr(access, "FEW", request.param)
 
 
 @pytest.fixture(autouse=True)
-def hosts() -> None:
+def hosts(db: None) -> None:
     instance = BastionInstanceFactory()
     HostFactory(instance=instance, name="web-1", address="192.0.2.1", labels={"env": "prod", "team": "shop"})
     HostFactory(instance=instance, name="web-10", address="192.0.2.10", labels={"env": "test", "team": "shop"})

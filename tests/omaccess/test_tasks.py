@@ -8,18 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from celery import Celery
 from django.conf import settings
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from accounts.models import User
 from omaccess import tasks
 from omaccess.actions import launches
+from omaccess.actions.housekeeping import AuditNotWhole
 from omaccess.meta import Meta
 from omaccess.models import AuditHead, IamUserLease, Launch
 from omaccess.sandbox.server import SandboxServer
 from tests.inventory import Inventory
-from tests.processes import environment, process, wait_until
+from tests.omaccess.audit.log import append_many, drop_triggers
+from tests.processes import process, sender_for, wait_until
 
 pytestmark = pytest.mark.database
 
@@ -72,6 +74,26 @@ def test_the_head_of_the_audit_goes_to_the_log(
     assert any(head.hash in str(record.msg) and str(head.position) in str(record.msg) for record in caplog.records)
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("entry", sorted(settings.CELERY_BEAT_SCHEDULE))
+def test_every_scheduled_task_tells_in_numbers_what_it_did(entry: str) -> None:
+    job = import_string(str(settings.CELERY_BEAT_SCHEDULE[entry]["task"]))
+
+    told = job()
+
+    assert told
+    assert {type(number) for number in told.values()} == {int}
+
+
+@pytest.mark.django_db
+def test_the_verification_fails_as_a_job_when_the_audit_is_not_whole() -> None:
+    append_many(2)
+    drop_triggers()
+
+    with pytest.raises(AuditNotWhole):
+        tasks.verify_audit()
+
+
 def test_every_scheduled_task_exists() -> None:
     from portal.celery import app
 
@@ -109,22 +131,3 @@ def run_through_a_worker(broker: str, left: Launch, folder: Path, prefix: str = 
         sender.send_task("omaccess.tasks.close_abandoned_launches")
         wait_until(lambda: Launch.objects.get(pk=left.pk).state == "abandoned", worker, seconds=40)
         sender.close()
-
-
-def sender_for(variables: dict[str, str]) -> Celery:
-    """A scheduler's end of the same broker, configured as the settings would with these variables."""
-    assert environment(**variables)["BROKER_URL"] == variables["BROKER_URL"]
-    spool = Path(variables["DATA_DIR"]) / "celery"
-    if variables["BROKER_URL"].startswith("filesystem"):
-        for name in ("queue", "control"):
-            (spool / name).mkdir(parents=True, exist_ok=True)
-        options = {
-            "data_folder_in": str(spool / "queue"),
-            "data_folder_out": str(spool / "queue"),
-            "control_folder": str(spool / "control"),
-        }
-    else:
-        options = {"global_keyprefix": variables["BROKER_KEY_PREFIX"]}
-    sender = Celery("tests", broker=variables["BROKER_URL"], set_as_current=False)
-    sender.conf.broker_transport_options = options
-    return sender

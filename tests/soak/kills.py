@@ -30,8 +30,7 @@ from omaccess.actions import launches as actions
 from omaccess.models import AuditEvent, Launch
 from tests.factories import GrantFactory, UserFactory
 from tests.faults.kills_portal import is_running, mortal_web, workers_of
-from tests.omaccess.test_tasks import sender_for
-from tests.processes import process, wait_until
+from tests.processes import process, sender_for, wait_until
 from tests.soak import record
 from tests.soak.clouds import Clouds, clouds
 from tests.soak.figures import FINDINGS, Figure

@@ -11,6 +11,7 @@ import requests
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
+from requests.cookies import RequestsCookieJar
 
 from accounts.models import User
 from omaccess.models import HostAccount
@@ -21,12 +22,25 @@ _TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 class Person:
     """Loads a page once for its CSRF token, then presses. Not for several threads at once."""
 
-    def __init__(self, url: str, user: User, *, seconds: float = 30) -> None:
+    def __init__(
+        self, url: str, user: User, *, seconds: float = 30, cookies: RequestsCookieJar | None = None, token: str = ""
+    ) -> None:
         self.url, self.user, self.seconds = url, user, seconds
         self.http = requests.Session()
         self.http.trust_env = False
-        self.http.cookies.set(settings.SESSION_COOKIE_NAME, signed_in(user))
-        self._token = ""
+        if cookies is None:
+            self.http.cookies.set(settings.SESSION_COOKIE_NAME, signed_in(user))
+        else:
+            self.http.cookies.update(cookies)
+        self._token = token
+
+    def at(self, url: str) -> Person:
+        """The same browser in front of another machine: same cookies, same form, a connection of its own."""
+        self._token = self._token or self._read_token()
+        return Person(url, self.user, seconds=self.seconds, cookies=self.http.cookies, token=self._token)
+
+    def get(self, path: str) -> requests.Response:
+        return self.http.get(urljoin(self.url, path), allow_redirects=False, timeout=self.seconds)
 
     def press(
         self, account: HostAccount, *, once: uuid.UUID | None = None, headers: Mapping[str, str] | None = None

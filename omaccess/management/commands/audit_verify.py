@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from omaccess.audit.verify import Head, Problem, Report, parse_head, verify
+from omaccess.audit.heads import Head, noted, parse_head
+from omaccess.audit.verify import Problem, Report, verify
 
 TAMPERED, COULD_NOT_CHECK = 1, 2
 
@@ -20,7 +23,8 @@ class Command(BaseCommand):
     help = (
         "Check every event of the audit, its chain and its head. Exit code 0: whole. 1: something was changed, or the "
         "database no longer refuses changes. 2: it could not be checked. The last line is the head, POSITION:HASH; "
-        "keep it somewhere else and give it back with --head."
+        "keep it somewhere else and give it back with --head. Without --head and --heads it is compared with "
+        "AUDIT_HEAD_FILE, when that is set."
     )
     # Above all a broken installation has to be looked into.
     requires_system_checks = []
@@ -32,11 +36,18 @@ class Command(BaseCommand):
             metavar="POSITION:HASH",
             help="a head noted earlier, from the log or an earlier run; everything up to it must still be there",
         )
+        parser.add_argument(
+            "--heads",
+            type=Path,
+            metavar="FILE",
+            help="a file of heads noted earlier, each line ending in POSITION:HASH, such as AUDIT_HEAD_FILE or a copy",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         began = time.monotonic()
+        heads = self._heads(options["head"], options["heads"])
         try:
-            report = verify(head=options["head"])
+            report = verify(heads=heads)
         except Error as error:
             text = _("The audit could not be read: {problem}")
             raise CommandError(text.format(problem=str(error).strip()), returncode=COULD_NOT_CHECK) from error
@@ -44,6 +55,31 @@ class Command(BaseCommand):
             self.stdout.write(line)
         if not report.is_whole or report.unprotected:
             raise SystemExit(TAMPERED)
+
+    def _heads(self, head: Head | None, path: Path | None) -> list[Head]:
+        """What to compare with: what the call names, else the installation's own file."""
+        given = [head] if head else []
+        is_named = path is not None
+        if path is None and not given and settings.AUDIT_HEAD_FILE:
+            path = Path(settings.AUDIT_HEAD_FILE)
+            if not path.exists():
+                text = _("No head has been noted in {path} yet, so there is nothing to compare with.")
+                self.stdout.write(text.format(path=path))
+                return []
+        if path is None:
+            return given
+        try:
+            found = noted(path)
+        except (OSError, ValueError) as error:
+            text = _("The heads in {path} cannot be read: {problem}")
+            problem = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+            raise CommandError(text.format(path=path, problem=problem), returncode=COULD_NOT_CHECK) from error
+        if not found:
+            text = _("There is no head in {path}, so there is nothing to compare with.").format(path=path)
+            if is_named:
+                raise CommandError(text, returncode=COULD_NOT_CHECK)
+            self.stdout.write(text)
+        return given + found
 
 
 def _head(text: str) -> Head:
@@ -90,6 +126,6 @@ def _proof(report: Report) -> list[str]:
         hint = _("The log has one every hour (audit_head); compare with: audit_verify --head POSITION:HASH")
         return [cannot, hint]
     position = report.noted_head[0]
-    text = _("Everything up to event {position} is as it was when the head you gave was noted.")
+    text = _("Everything up to event {position} is as it was when the head was noted.")
     proven = text.format(position=position)
     return [proven] if position == report.end[0] else [proven, _("For the events after it:") + " " + cannot]

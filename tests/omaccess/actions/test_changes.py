@@ -15,7 +15,8 @@ from omaccess.actions.credentials import CredentialChange
 from omaccess.actions.grants import GrantChange
 from omaccess.actions.inventory import HostChange, InstanceChange
 from omaccess.actions.people import UserChange
-from omaccess.locks import hold_for_share
+from omaccess.compiled import Compiled
+from omaccess.locks import hold_for_share, shared
 from omaccess.meta import Meta
 from omaccess.models import Grant, HostAccount
 from tests.factories import GrantFactory, HostAccountFactory
@@ -32,9 +33,9 @@ def _launch_reads() -> None:
             "SET lock_timeout = '200ms'" if connection.vendor == "postgresql" else "PRAGMA busy_timeout = 200"
         )
     with transaction.atomic():
-        hold_for_share(User.objects.filter(grants__isnull=False).order_by().values_list("pk"))
-        hold_for_share(HostAccount.objects.values_list("pk", "host__instance__credential__version"))
-        hold_for_share(Grant.objects.values_list("revoked_at"))
+        list(shared(User.objects.filter(grants__isnull=False).order_by()))
+        list(shared(HostAccount.objects.select_related("host__instance__credential")))
+        hold_for_share(Compiled(lambda: shared(Grant.objects.order_by("pk")).values_list("pk", flat=True)))
 
 
 def _elsewhere(work: Callable[[], None]) -> BaseException | None:

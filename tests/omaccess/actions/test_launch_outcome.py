@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
 from django.db import transaction
+from django.db.models import F, Model
 from django.utils import timezone
 
 from accounts.models import User
 from omaccess.actions import launches
+from omaccess.actions.changes import Change
+from omaccess.actions.credentials import CredentialChange
+from omaccess.actions.grants import GrantChange
+from omaccess.actions.inventory import HostChange, InstanceChange
+from omaccess.actions.people import UserChange
 from omaccess.causes import Cause
 from omaccess.errors import AnswersNeeded, TooManyLaunches
+from omaccess.meta import Meta
 from omaccess.models import (
     AuditEvent,
     BastionInstance,
     Grant,
+    GrantAccount,
+    GrantLabel,
+    Host,
     HostAccount,
     IamCredential,
+    Label,
     LaunchState,
     LoginAddress,
 )
@@ -133,6 +146,91 @@ def test_a_change_of_the_grant_that_commits_while_the_hand_over_waits_for_it_cou
 
     (result,) = results
     assert (result.url, result.launch.state) == (None, LaunchState.FAILED)
+
+
+def _by_group(rows: Inventory) -> None:
+    group = Group.objects.create(name="web team")
+    rows.staff.groups.add(group)
+    Grant.objects.update(user=None, group=group)
+
+
+def _by_labels(rows: Inventory) -> None:
+    GrantLabel.objects.create(grant=rows.grant, key="tier", value="front")
+    Label.objects.create(host=rows.root.host, key="tier", value="front")
+    Grant.objects.update(target=Grant.Target.LABELS)
+
+
+def _by_account_name(rows: Inventory) -> None:
+    GrantAccount.objects.create(grant=rows.grant, name="root")
+    Grant.objects.update(every_account=False)
+
+
+def _own_credential(rows: Inventory) -> None:
+    HostAccount.objects.update(credential=rows.credentials["second"])
+
+
+def _nothing(rows: Inventory) -> None:
+    """As the test world is: the instance's credential, and a grant for everything."""
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What is arranged before the launch; what is locked and changed, in somebody's transaction, while it waits."""
+
+    before: Callable[[Inventory], object]
+    subject: tuple[type[Change[Any]], Callable[[Inventory], Model]]
+    change: Callable[[Inventory], object]
+
+
+HOST = (HostChange, lambda rows: rows.root.host)
+INSTANCE = (InstanceChange, lambda rows: rows.root.host.instance)
+GRANT = (GrantChange, lambda rows: rows.grant)
+CHANGED = {
+    "labels": Changed(_by_labels, HOST, lambda rows: Label.objects.filter(key="tier").delete()),
+    "label clauses": Changed(_by_labels, GRANT, lambda rows: GrantLabel.objects.update(value="back")),
+    "account names": Changed(_by_account_name, GRANT, lambda rows: GrantAccount.objects.update(name="other")),
+    "memberships": Changed(_by_group, (UserChange, lambda rows: rows.staff), lambda rows: rows.staff.groups.clear()),
+    "addresses": Changed(_nothing, INSTANCE, lambda rows: LoginAddress.objects.all().delete()),
+    "the server id": Changed(_nothing, INSTANCE, lambda rows: BastionInstance.objects.update(server_id="another")),
+    "the host's address": Changed(
+        _nothing, HOST, lambda rows: Host.objects.filter(name="web-01").update(address="::1")
+    ),
+    "an own credential that is new": Changed(_nothing, HOST, _own_credential),
+    "an own credential that is gone": Changed(
+        _own_credential, HOST, lambda rows: HostAccount.objects.update(credential=None)
+    ),
+    "an own credential's version": Changed(
+        _own_credential,
+        (CredentialChange, lambda rows: rows.credentials["second"]),
+        lambda rows: IamCredential.objects.filter(user_name="second").update(version=F("version") + 1),
+    ),
+    "the instance's credential": Changed(
+        _nothing, INSTANCE, lambda rows: BastionInstance.objects.update(credential=rows.credentials["second"])
+    ),
+}
+
+
+@pytest.mark.parametrize("changed", CHANGED.values(), ids=CHANGED)
+def test_a_change_that_commits_while_the_hand_over_waits_for_it_drops_the_link(
+    committed_inventory: Inventory, meta_of: MetaOf, sandbox: SandboxServer, changed: Changed
+) -> None:
+    inventory, meta = committed_inventory, meta_of(committed_inventory.staff)
+    changed.before(inventory)
+    account, (kind, subject) = inventory.root, changed.subject
+    sandbox.control.add_fault("cbh.om_url", hold="before")
+    results: list[launches.Result] = []
+    asking = in_thread(lambda: results.append(open_account(account, inventory.staff, meta)))
+    assert sandbox.control.wait("cbh.om_url", held=1)
+
+    with kind.of(subject(inventory), by=None, meta=Meta()):
+        changed.change(inventory)
+        sandbox.control.release()
+        wait_until_somebody_waits_for_us()
+    asking.join(timeout=20)
+
+    (result,) = results
+    assert (result.url, result.launch.state) == (None, LaunchState.FAILED)
+    assert kinds_of(result.launch) == ["launch:requested", "launch:failed"]
 
 
 def test_the_opened_event_names_the_grant_that_allowed_it_in_the_end(

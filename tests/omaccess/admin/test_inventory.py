@@ -332,7 +332,7 @@ def test_accounts_are_found_by_host_and_by_account_at_host(ada: Client) -> None:
     assert found("web") == ["root@web-01"]
     assert found("ops@d") == ["ops@db-01"]
     assert found("eb-0") == []
-    assert found("") == ["ops@db-01", "root@web-01"]
+    assert found("") == ["root@web-01", "ops@db-01"]
 
 
 def test_a_form_that_claims_thousands_of_rows_is_answered_like_any_other(ada: Client) -> None:

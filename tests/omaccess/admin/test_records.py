@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
+import html
 import io
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, cast
@@ -178,20 +181,143 @@ def test_events_are_filtered_by_kind_person_time_reference_and_cause(ada: Client
     assert positions(f"since={today + timedelta(days=1)}") == []
 
 
-def test_the_list_never_counts_everything(
-    ada: Client, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: DjangoAssertNumQueries
+def test_events_are_found_by_reference_person_and_what_they_are_about(ada: Client, monkeypatch: Any) -> None:
+    event = note(target=HostFactory(name="web-01"), actor_name="quiet")
+    other = note(target=HostFactory(name="WEB-02"), actor_name="web")
+
+    def found(query: str) -> list[int]:
+        return [row.position for row in ada.get(page(LIST), {"q": query}).context["cl"].result_list]
+
+    for few in (1000, 0):  # found one by one, or met on the way down
+        monkeypatch.setattr("omaccess.models.access.FEW", few)
+        assert found("web") == [other.position, event.position]
+        assert found("quiet") == [event.position]
+        assert found("web-01") == [event.position]
+        assert found("WEB-0") == [other.position, event.position]
+        assert found("eb-01") == []
+
+
+def test_events_of_a_time_stand_in_the_order_of_their_times(ada: Client, time_machine: Any) -> None:
+    """A machine's clock was put back: what it recorded then is later by position, and not by time."""
+    times = [dt.datetime(2026, 3, 2, hour, tzinfo=dt.UTC) for hour in (8, 12, 10, 6, 11)]
+    for at in times:
+        time_machine.move_to(at, tick=False)
+        note(actor_name="somebody")
+
+    def hours(query: str) -> list[int]:
+        rows = ada.get(page(LIST) + f"?person=somebody&{query}").context["cl"].result_list
+        return [row.at.hour for row in rows]
+
+    assert hours("") == [11, 6, 10, 12, 8]
+    assert hours("since=2026-03-02T08:00%2B00:00&until=2026-03-02T11:00%2B00:00") == [11, 10, 8]
+    assert hours("until=2026-03-02T09:00%2B00:00") == [8, 6]
+
+
+# --- paging ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def log_of_23(ada: Client, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Positions of 23 events about hosts, newest first, in pages of ten."""
+    monkeypatch.setattr("omaccess.admin.records.AuditEventAdmin.list_per_page", 10)
+    return [note().position for _number in range(23)][::-1]
+
+
+def shown(browser: Client, address: str) -> tuple[list[int], dict[str, str]]:
+    """The positions on a page of the list, and where its links to other pages lead, by their words."""
+    response = browser.get(address)
+    assert response.status_code == 200
+    nav = re.search(r'<nav[^>]*aria-label="Pages">(.*?)</nav>', response.text, re.DOTALL)
+    assert nav
+    links = re.findall(r'<a [^>]*href="([^"]*)"[^>]*>(\w+)</a>', nav[1])
+    return [row.position for row in response.context["cl"].result_list], {
+        words: page(LIST) + html.unescape(href) for href, words in links
+    }
+
+
+CHANGED = "?kind=host:changed"
+
+
+def test_pages_lead_to_the_oldest_event_and_back(ada: Client, log_of_23: list[int]) -> None:
+    first, links = shown(ada, page(LIST) + CHANGED)
+    assert (first, set(links)) == (log_of_23[:10], {"Older", "Oldest"})
+
+    second, links = shown(ada, links["Older"])
+    assert (second, set(links)) == (log_of_23[10:20], {"Newest", "Newer", "Older", "Oldest"})
+
+    third, links = shown(ada, links["Older"])
+    assert (third, set(links)) == (log_of_23[20:], {"Newest", "Newer"})
+
+    again, links = shown(ada, links["Newer"])
+    assert again == log_of_23[10:20]
+    assert shown(ada, links["Newest"])[0] == log_of_23[:10]
+
+    last, links = shown(ada, links["Oldest"])
+    assert (last, set(links)) == (log_of_23[13:], {"Newest", "Newer"})
+    # Fewer than a page are left above: the first page, and a full one.
+    newer, links = shown(ada, links["Newer"])
+    assert (newer, set(links)) == (log_of_23[3:13], {"Newest", "Newer", "Older", "Oldest"})
+    assert shown(ada, links["Newer"])[0] == log_of_23[:10]
+
+
+def test_an_address_shows_the_same_events_however_many_were_appended_since(ada: Client, log_of_23: list[int]) -> None:
+    older = shown(ada, page(LIST) + CHANGED)[1]["Older"]
+
+    before = shown(ada, older)[0]
+    note()
+
+    assert shown(ada, older)[0] == before
+
+
+def test_the_pages_of_a_time_go_by_time(ada: Client, log_of_23: list[int]) -> None:
+    address = page(LIST) + CHANGED + "&since=2020-01-01"
+
+    first, links = shown(ada, address)
+    second, more = shown(ada, links["Older"])
+
+    assert (first, second) == (log_of_23[:10], log_of_23[10:20])
+    assert shown(ada, more["Newer"])[0] == first
+
+
+def test_a_filter_or_an_export_begins_at_the_first_page(hers: Client, log_of_23: list[int]) -> None:
+    older = shown(hers, page(LIST) + CHANGED)[1]["Older"]
+
+    response = hers.get(older)
+
+    assert response.status_code == 200
+    assert 'name="below"' not in response.text
+    exports = re.findall(r'action="([^"]*/export/[^"]*)"', response.text)
+    assert exports
+    assert not any("below" in address for address in exports)
+    lines = body_of(hers.post(page(EXPORT) + CHANGED + "&below=5", {"format": "jsonl"})).splitlines()
+    assert len(lines) == 23
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["below=x", "below=%00", "below=99999999999999999999", "below=1&below=2", "above=x", "since=2026-01-01&below=3"],
+)
+def test_a_page_that_cannot_be_leads_to_the_whole_list(ada: Client, query: str) -> None:
+    response = ada.get(page(LIST) + f"?{query}")
+
+    assert (response.status_code, response["Location"]) == (302, f"{page(LIST)}?e=1")
+
+
+def test_a_page_of_records_costs_one_query_and_counts_nothing(
+    ada: Client, log_of_23: list[int], django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    monkeypatch.setattr("omaccess.admin.pages.COUNTED", 10)
-    for _number in range(15):
-        note()
+    addresses = [page(LIST), *shown(ada, page(LIST))[1].values(), page("omaccess_launch_changelist")]
 
-    with django_assert_max_num_queries(8) as captured:
-        response = ada.get(page(LIST))
-
-    assert "the first 10 audit events" in response.content.decode()
-    counts = [query["sql"] for query in captured.captured_queries if "COUNT" in query["sql"]]
-    assert counts
-    assert all("LIMIT 11" in sql for sql in counts)
+    for address in addresses:
+        with django_assert_max_num_queries(6) as captured:
+            ada.get(address)
+        asked = [query["sql"] for query in captured.captured_queries]
+        assert not [sql for sql in asked if "COUNT(" in sql.upper() or "OFFSET" in sql.upper()]
+        about_records = [
+            sql for sql in asked if "ORDER BY" in sql and ("auditevent" in sql or "omaccess_launch" in sql)
+        ]
+        assert len(about_records) == 1
+        assert "LIMIT" in about_records[0]
 
 
 # --- exporting -------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from omaccess.audit.chain import COVERED, canonical, event_hash, storable
+from omaccess.audit.chain import COVERED, around_position, canonical, event_hash, storable
 from omaccess.models import AuditEvent
 from omaccess.models.audit import GENESIS_HASH
 from tests.omaccess.audit.jcs import jcs, sha256_of
@@ -125,6 +125,18 @@ def test_an_independent_implementation_gives_the_same_bytes_and_hash(
     assert found == jcs(again).encode()
     assert event_hash(GENESIS_HASH, event) == sha256_of(GENESIS_HASH, found)
     assert json.loads(found) == again
+
+
+@given(facts=st.dictionaries(text, values, max_size=5), texts=st.lists(text, min_size=11, max_size=11), number=numbers)
+@example(facts={"position": 1, "a": ',"position":'}, texts=[',"position":1,"reference":""'] * 11, number=7)
+def test_whoever_knows_the_position_alone_can_complete_the_text(facts: Any, texts: list[str], number: int) -> None:
+    named = iter(texts)
+    event: dict[str, Any] = {name: next(named) for name in COVERED if name not in {"position", "id", "at", "facts"}}
+    event |= {"id": PLAIN["id"], "at": PLAIN["at"], "facts": facts}
+
+    before, after = around_position(event)
+
+    assert f"{before}{number}{after}".encode() == canonical(event | {"position": number})
 
 
 @given(facts=st.dictionaries(text, values, max_size=5), data=st.data())

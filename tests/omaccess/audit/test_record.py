@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unicodedata import bidirectional, category
 
 import pytest
 from django.db import OperationalError, connection, transaction
@@ -77,6 +78,51 @@ def test_the_stored_row_gives_the_hash_it_carries(db: None) -> None:
     assert stored["hash"] == event_hash(stored["previous_hash"], {name: stored[name] for name in COVERED})
     assert stored["facts"]["text"] == "Zoë \U0001f511 \ufffd \ufffd"
     assert verify().is_whole
+
+
+ODD_FACTS: dict[str, dict[str, Any]] = {
+    "quotes and backslashes": {"it's": "\"double\" 'single' \\ \\\\ \\' E'\\x00' $$ $1 --", "\\": "\\u0000 \\n"},
+    "percent signs and semicolons": {"100%": "%s %% %(name)s ; DROP TABLE x; {0} {name}"},
+    "controls": {"text": "\b\t\n\f\r\x01\x1f\x7f\x80\u2028"},
+    "NUL and lone surrogates": {"\x00": "a\x00b", "\ud800": "\udc00"},
+    "keys above U+FFFF": {"\ue000": 1, "\U0001f511": 2, "\uffff": 3, "\U00010000": 4, "z": 5, "é": 6, "e\u0301": 7},
+    "deep": {"a": [{"\U0001f511": [], "\ue000": {}}, [[None, True, False]], {"b": {"a": {"c": ""}}}]},
+    "numbers": {"large": 2**53 - 1, "small": -(2**53) + 1, "huge": 2**70, "zero": 0},
+    "what looks like the position": {"position": 1, "a": ',"position":1,"reference":""', "reference": ""},
+    "very long": {"text": "Zoë \U0001f511 \\ ' " * 50_000, "list": list(range(20_000))},
+}
+
+
+@pytest.mark.parametrize("facts", ODD_FACTS.values(), ids=ODD_FACTS)
+def test_the_database_and_python_hash_the_same_bytes(db: None, facts: dict[str, Any]) -> None:
+    first = append(facts=facts, actor_name="O'Brien 100% \\ \U0001f511", meta=Meta(browser="%s '\\' ;"))
+    second = append(facts=facts)
+
+    for event in (first, second):
+        stored: dict[str, Any] = {**AuditEvent.objects.values().get(position=event.position)}
+        assert stored == {name: getattr(event, name) for name in stored}
+        assert stored["hash"] == event_hash(stored["previous_hash"], {name: stored[name] for name in COVERED})
+    assert (second.position, second.previous_hash) == (first.position + 1, first.hash)
+    assert head() == (second.position, second.hash)
+    assert verify().is_whole
+
+
+def test_an_appended_event_is_known_to_be_stored(db: None) -> None:
+    event = append()
+
+    assert (event._state.adding, event._state.db) == (False, "default")
+    assert AuditEvent.objects.get() == event
+
+
+def test_nothing_that_turns_or_breaks_a_line_is_left_of_any_character(db: None) -> None:
+    every = "".join(map(chr, range(0xD800))) + "".join(map(chr, range(0xE000, 0x11000)))
+    forging = {"Cc", "Zl", "Zp"}
+    turning = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+    hostile = [char for char in every if category(char) in forging or bidirectional(char) in turning]
+
+    for begin in range(0, len(hostile), 100):
+        event = append(actor_name="".join(hostile[begin : begin + 100]))
+        assert set(event.actor_name) <= {" ", "\N{REPLACEMENT CHARACTER}"}
 
 
 @pytest.mark.parametrize(
