@@ -30,7 +30,12 @@ REVIEWED_FORMATS = {
     "omaccess/failures.py:_filled": "the catalogue's entries; a behavioural test shows that names stay names",
     "omaccess/sandbox/iam.py": "the simulated cloud's own table of messages",
     "omaccess/sandbox/callers.py": "the simulated cloud's own table of messages",
+    "omaccess/audit/quick_check.py:_continue": "the canonical bytes of an event, made of the names of its fields",
     "omaccess/sandbox/om_page.py:_page": "a page from a file beside it; what is filled in is escaped",
+}
+# Dangerous calls that were looked at.
+REVIEWED_CALLS = {
+    "omaccess/models/access.py:RawSQL": "a text of our own, and every value a parameter",
 }
 
 
@@ -144,7 +149,10 @@ def test_nothing_predictable_or_executable_is_imported() -> None:
 
 
 def test_nothing_is_evaluated_exempted_or_unverified() -> None:
-    assert in_product(unsafe_calls) == []
+    found = in_product(unsafe_calls)
+
+    assert [call for call in found if call.split(" ")[0] not in REVIEWED_CALLS] == []
+    assert {call.split(" ")[0] for call in found} == set(REVIEWED_CALLS)
 
 
 def test_only_texts_of_our_own_are_formats() -> None:

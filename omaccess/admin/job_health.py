@@ -64,9 +64,9 @@ def _problems(
         yield gettext("It is late."), gettext("Are the worker and the scheduler running? Their logs say what they do.")
     problems = row.figures.get("problems", 0)
     if problems:
-        what = ngettext("It found %(number)d problem.", "It found %(number)d problems.", problems)
+        found = ngettext("It found %(number)d problem.", "It found %(number)d problems.", problems)
         advice = gettext("Change nothing in the database, and see the runbook: The audit is not whole.")
-        yield what % {"number": problems}, advice
+        yield found % {"number": problems}, advice
 
 
 def _installed_at() -> dt.datetime | None:

@@ -23,7 +23,7 @@ from tests.launching import open_account
 from tests.processes import ROOT, environment
 
 OURS = {name for name, app in get_commands().items() if app in {"omaccess", "accounts", "portal"}}
-HERE = {"audit_verify", "audit_export", "rotate_secrets", "doctor", "create_admin", "demo_data"}
+HERE = {"audit_verify", "audit_export", "rotate_secrets", "doctor", "create_admin", "demo_data", "sendtestemail"}
 ELSEWHERE = {"sandbox", "migrate"}
 """Looked at in test_background.py; `migrate` is Django's and knows no secret."""
 
@@ -80,6 +80,21 @@ def test_no_command_prints_a_secret(
     assert "2 encrypted anew" in rotated
     assert refused
     assert User.objects.get(username="bob").check_password(password)
+    assert sinks.leaks(issued) == []
+
+
+def test_a_mail_that_cannot_be_sent_shows_no_password_of_the_mail_server(
+    issued: Issued, sinks: Sinks, settings: Any, db: None, logged: None
+) -> None:
+    password = issued.add("mail password", secrets.token_urlsafe(18))
+    settings.EMAIL_URL = f"smtp://portal:{password}@127.0.0.1:9"
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9
+    settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "portal", password
+
+    text = output_of("sendtestemail", "ops@example.com", sinks=sinks)
+
+    assert "The mail was not sent" in text
     assert sinks.leaks(issued) == []
 
 

@@ -75,10 +75,10 @@ class Command(BaseCommand):
             problem = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
             raise CommandError(text.format(path=path, problem=problem), returncode=COULD_NOT_CHECK) from error
         if not found:
-            text = _("There is no head in {path}, so there is nothing to compare with.").format(path=path)
+            nothing = _("There is no head in {path}, so there is nothing to compare with.").format(path=path)
             if is_named:
-                raise CommandError(text, returncode=COULD_NOT_CHECK)
-            self.stdout.write(text)
+                raise CommandError(nothing, returncode=COULD_NOT_CHECK)
+            self.stdout.write(nothing)
         return given + found
 
 
