@@ -14,4 +14,6 @@ urlpatterns = [
     path("launches/<str:reference>/", launches.launch, name="launch"),
     path("launches/<str:reference>/attempt/", launches.attempt, name="attempt"),
     path("activity/", activity.activity, name="activity"),
+    path("activity/access/", activity.access, name="activity_access"),
+    path("activity/export/", activity.export, name="activity_export"),
 ]

@@ -24,6 +24,7 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from accounts.models import User
+from omaccess import csv_file
 from omaccess.admin.filters import (
     CauseFilter,
     KindFilter,
@@ -46,7 +47,7 @@ from omaccess.models.launches import normalise_reference
 from omaccess.models.search_key import begins
 from omaccess.search import clean_query
 
-CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
+CONTENT_TYPES = {"csv": csv_file.CONTENT_TYPE, "jsonl": "application/jsonl; charset=utf-8"}
 
 
 @admin.register(Launch, site=site)

@@ -8,45 +8,32 @@ with nothing between or around, so a third party checks it without this code and
 before `,"hash":"`, drop the leading `{"event":`, and take the SHA-256 that chain.py describes. Each line proves
 itself; lines whose positions follow each other also prove that nothing was between them.
 
-CSV is for people. It starts with a byte order mark, or Excel takes UTF-8 for something else, and cells that a
-spreadsheet would run as a formula get a leading apostrophe. So it proves nothing; JSON Lines does.
+CSV is for people: it changes cells that a spreadsheet would run. So it proves nothing; JSON Lines does.
 """
 
 from __future__ import annotations
 
-import csv
-import datetime as dt
 import json
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from django.db.models import QuerySet
 
+from omaccess import csv_file
 from omaccess.audit.chain import COVERED, canonical
 from omaccess.models.audit import AuditEvent, AuditHead
 
 CHUNK_ROWS: Final = 1000
 _COLUMNS: Final = (*COVERED, "previous_hash", "hash")
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-
-# Spreadsheets skip leading blanks and quotes, and take the full-width forms for the plain ones.
-_FORMULA: Final = re.compile(r"""[\s"'`\u200b\ufeff]*[=+\-@|%\uff1d\uff0b\uff0d\uff20]|[\t\r\n]""")
 
 
 def csv_rows(queryset: QuerySet[AuditEvent]) -> Iterator[bytes]:
-    """The events as CSV (RFC 4180, UTF-8 with byte order mark), header first, one piece of whole lines at a time.
+    """The events as CSV, header first, one piece of whole lines at a time; format: see `csv_file.pieces`.
 
-    Every cell is quoted. Oldest first; events appended after the start are left out.
+    Oldest first; events appended after the start are left out.
     """
-    buffer = _Lines()
-    writer = csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-    writer.writerow(_COLUMNS)
-    yield _BYTE_ORDER_MARK + buffer.take()
-    for chunk in _chunks(queryset):
-        for event in chunk:
-            writer.writerow([_cell(event[name]) for name in _COLUMNS])
-        yield buffer.take()
+    rows = ([[event[name] for name in _COLUMNS] for event in chunk] for chunk in _chunks(queryset))
+    return csv_file.pieces(_COLUMNS, rows)
 
 
 def jsonl_rows(queryset: QuerySet[AuditEvent]) -> Iterator[bytes]:
@@ -67,15 +54,6 @@ def _line(event: dict[str, Any]) -> bytes:
     return b'{"event":%b,"hash":%b,"previous_hash":%b}\n' % (canonical(event), *hashes)
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, dt.datetime):
-        return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    if isinstance(value, dict):
-        value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    text = str(value)
-    return f"'{text}" if _FORMULA.match(text) else text
-
-
 def _chunks(queryset: QuerySet[AuditEvent]) -> Iterator[list[dict[str, Any]]]:
     """By position in chunks, not one open cursor: a slow download must hold no transaction and no snapshot."""
     end = AuditHead.objects.values_list("position", flat=True).get(pk=1)
@@ -84,18 +62,3 @@ def _chunks(queryset: QuerySet[AuditEvent]) -> Iterator[list[dict[str, Any]]]:
     while chunk := list(rows.filter(position__gt=last)[:CHUNK_ROWS].iterator(CHUNK_ROWS)):
         yield chunk
         last = chunk[-1]["position"]
-
-
-class _Lines:
-    """Where csv writes to; handed on and emptied after each chunk."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-
-    def write(self, line: str) -> None:
-        self._lines.append(line)
-
-    def take(self) -> bytes:
-        text = "".join(self._lines)
-        self._lines.clear()
-        return text.encode("utf-8", "backslashreplace")

@@ -43,6 +43,8 @@ TABLE: dict[str, tuple[Answers, Answers]] = {
     "launches/<str:reference>/": (STAFF_ONLY, NO_POST),
     "launches/<str:reference>/attempt/": (ON, ("in", "to", 404, 404, 404, 404)),
     "activity/": (SIGNED_IN, NO_POST),
+    "activity/access/": (SIGNED_IN, NO_POST),
+    "activity/export/": (SIGNED_IN, NO_POST),
     "accounts/login/": ((200, "to", "to", "to", "to", "to"), (200, "to", "to", "to", "to", "to")),
     "accounts/logout/": (("to", 200, 200, 200, 200, 200), ("to",) * 6),
     "accounts/inactive/": (EVERYBODY, NEVER_POST),

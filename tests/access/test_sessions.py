@@ -130,7 +130,14 @@ def test_an_admin_form_is_saved_by_whoever_sends_it_or_not_at_all(
 def test_no_page_of_a_person_may_be_kept_for_another(people: People, inventory: Inventory) -> None:
     """Not by the browser (`no-store`), nor by anything between: pages that name a person, refusals, not-founds."""
     launched(inventory.staff, inventory.root, "0123456789")
-    addresses = ["/", f"/hosts/{inventory.root.host_id}/", "/activity/", "/launches/0123456789/"]
+    addresses = [
+        "/",
+        f"/hosts/{inventory.root.host_id}/",
+        "/activity/",
+        "/activity/access/",
+        "/activity/export/",
+        "/launches/0123456789/",
+    ]
     kept: list[str] = []
 
     for address in addresses:

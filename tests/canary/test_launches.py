@@ -38,8 +38,16 @@ def test_no_secret_of_a_launch_reaches_any_sink(
     press(staff, inventory.root, sinks)
 
     web = inventory.hosts["web-01"].pk
-    for page in ("/", "/?q=web", "/activity/", f"/hosts/{web}/", f"/hosts/{web}/?account={inventory.root.pk}"):
+    for page in (
+        "/",
+        "/?q=web",
+        "/activity/",
+        "/activity/access/",
+        f"/hosts/{web}/",
+        f"/hosts/{web}/?account={inventory.root.pk}",
+    ):
         sinks.add(f"page {page}", staff.get(page).content)
+    sinks.add("export of my own", staff.get("/activity/export/").getvalue())
     close_abandoned_launches()
     log_audit_head()
     clear_expired_sessions()
