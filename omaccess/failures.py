@@ -6,6 +6,7 @@ Pages, the admin's remedy, the audit's cause and the tests all read it. Texts ma
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from omaccess.causes import Cause, cause_of, state_of
+from omaccess.mail_link import mail_link
 
 if TYPE_CHECKING:
     from omaccess.models import HostAccount, Launch
@@ -542,6 +544,7 @@ class Explanation:
     retry_after_seconds: int | None
     admin_remedy: str
     contact: str
+    mail_link: str
 
 
 def explain(cause: Cause | str, *, launch: Launch | None = None, account: HostAccount | None = None) -> Explanation:
@@ -567,10 +570,11 @@ def explain(cause: Cause | str, *, launch: Launch | None = None, account: HostAc
         "support": support,
     }
     contact = (host.contact if host else "") if failure.whose_move is Mover.HOST_OWNER else settings.SUPPORT_CONTACT
+    title, what = _filled(failure.title, facts), _filled(failure.what, facts)
     return Explanation(
         cause=cause,
-        title=_filled(failure.title, facts),
-        what=_filled(failure.what, facts),
+        title=title,
+        what=what,
         opened_text=gettext("A session may be open.") if failure.opened else gettext("Nothing was opened."),
         whose_move=failure.whose_move,
         whose_move_label=str(failure.whose_move.label),
@@ -580,7 +584,25 @@ def explain(cause: Cause | str, *, launch: Launch | None = None, account: HostAc
         retry_after_seconds=launch.retry_after_seconds if launch else None,
         admin_remedy=_filled(failure.admin, facts),
         contact=contact,
+        mail_link=_mail_link(contact, [title, what, ""], facts, cause, launch),
     )
+
+
+def _mail_link(contact: str, lines: list[str], facts: dict[str, str], cause: Cause, launch: Launch | None) -> str:
+    """To whoever has the next move. What stands in it, the person who sends it sees on the page, too."""
+    asked_at = launch.created_at if launch else None
+    about = [
+        (gettext("Reference"), launch.reference if launch else ""),
+        (gettext("Asked at"), f"{asked_at.astimezone(dt.UTC):%Y-%m-%d %H:%M UTC}" if asked_at else ""),
+        (gettext("Host"), facts["host"]),
+        (gettext("Address"), facts["address"]),
+        (gettext("Account"), facts["account"]),
+        (gettext("Bastion"), facts["instance"]),
+        (gettext("Cause"), str(cause)),
+    ]
+    lines += [f"{name}: {value}" for name, value in about if value]
+    subject = f"{settings.SITE_NAME}: {facts['account']}@{facts['host']}" + (f" ({launch.reference})" if launch else "")
+    return mail_link(contact, subject=subject, lines=[*lines, ""])
 
 
 def _filled(text: Text, facts: dict[str, str]) -> str:

@@ -112,6 +112,7 @@ def launch(request: SignedInRequest, reference: str) -> HttpResponse:
         "offers_retry": outcome.explanation is not None and outcome.explanation.retry is not Retry.NEVER,
         "may_try_again": found.state == LaunchState.WAITING and actions.may_try_again(found, now),
         "automatic_seconds": outcome.automatic_seconds(now),
+        "wait_seconds": outcome.wait_seconds(now),
         "help_text": found.account.host.instance.help_text,
     }
     response = render(request, "omaccess/launches/launch.html", context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -50,6 +51,14 @@ class Outcome:
         """For how many more seconds the page may go on by itself; 0 when somebody has to press the button."""
         left = self.launch.attempted_at + AUTOMATIC - now
         return max(0, int(left.total_seconds()))
+
+    def wait_seconds(self, now: dt.datetime) -> int:
+        """For how many more seconds Huawei Cloud asked to be left alone; 0 when nobody has to wait."""
+        launch = self.launch
+        if not launch.retry_after_seconds or launch.ended_at is None:
+            return 0
+        left = launch.ended_at + dt.timedelta(seconds=launch.retry_after_seconds) - now
+        return max(0, math.ceil(left.total_seconds()))
 
 
 def outcomes(launches: Iterable[Launch]) -> list[Outcome]:

@@ -9,6 +9,7 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 from playwright.sync_api import expect
 
+from omaccess.causes import Cause
 from omaccess.models import AuditEvent, Grant, HostAccount, Launch, LaunchState, LoginAddress
 from omaccess.sandbox.server import SandboxServer
 from tests.browser import Visitor
@@ -261,3 +262,27 @@ def test_reason_and_ticket_are_asked_before_anything_opens(visitor: Visitor, com
 
     expect(popup.value).to_have_url(ARRIVED)
     assert (Launch.objects.get().reason, Launch.objects.get().ticket) == ("disk full", "INC123456")
+
+
+def test_a_wait_that_huawei_cloud_asked_for_is_counted_down(visitor: Visitor, committed_inventory: Inventory) -> None:
+    now = timezone.now()
+    launch = Launch.objects.create(
+        user=committed_inventory.staff,
+        account=committed_inventory.root,
+        host_name="web-01",
+        account_name="root",
+        state=LaunchState.FAILED,
+        cause=Cause.CLOUD_THROTTLED,
+        retry_after_seconds=40,
+        attempted_at=now,
+        ended_at=now,
+    )
+    visitor.go("/")
+    visitor.sign_in()
+    visitor.page.clock.install()
+
+    visitor.go(f"/launches/{launch.reference}/")
+    expect(visitor.page.locator("[data-countdown]")).to_contain_text("then try again.")
+    visitor.page.clock.fast_forward(45_000)
+
+    expect(visitor.page.locator("[data-countdown]")).to_have_text("You can try again now.", use_inner_text=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import string
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from django.utils.translation import override
@@ -117,3 +118,24 @@ def test_the_launch_wins_over_what_the_inventory_says_today() -> None:
     launch = Launch(host_name="web-01", account_name="root", instance_name="bastion", host_address="10.0.0.1")
 
     assert "10.0.0.1" in explain(Cause.HOST_NOT_MANAGED, launch=launch).what
+
+
+@pytest.mark.django_db
+def test_a_refusal_that_somebody_else_mends_comes_with_a_mail_to_them_that_tells_what_happened() -> None:
+    account = HostAccountFactory(host__name="web-01", host__contact="Shop team, shop@acme.example")
+    launch = Launch(account=account, host_name="web-01", account_name="root", host_address="10.0.0.11")
+
+    link = unquote(explain(Cause.HOST_NOT_MANAGED, launch=launch).mail_link)
+
+    assert link.startswith("mailto:shop@acme.example?subject=")
+    for fact in (launch.reference, "web-01", "10.0.0.11", "root", str(account.host.instance), "host_not_managed"):
+        assert fact in link
+
+
+@pytest.mark.django_db
+def test_without_a_mail_address_there_is_no_mail(settings: Any) -> None:
+    account = HostAccountFactory(host__contact="call 4711")
+    settings.SUPPORT_CONTACT = "the service desk"
+
+    assert explain(Cause.HOST_NOT_MANAGED, account=account).mail_link == ""
+    assert explain(Cause.NO_GRANT, account=account).mail_link == ""
