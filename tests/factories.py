@@ -20,6 +20,8 @@ from omaccess.models import (
     HostAccount,
     IamCredential,
     Label,
+    Launch,
+    LaunchState,
 )
 
 PASSWORD = "correct horse battery staple"
@@ -136,3 +138,18 @@ class GrantFactory(DjangoModelFactory[Grant]):
         if create:
             for name in extracted or ():
                 GrantAccount.objects.create(grant=self, name=name)
+
+
+class LaunchFactory(DjangoModelFactory[Launch]):
+    """By default: a link was handed over just now."""
+
+    class Meta:
+        model = Launch
+
+    user = factory.SubFactory(UserFactory)
+    account = factory.SubFactory(HostAccountFactory)
+    state = LaunchState.OPENED
+    host_name = factory.LazyAttribute(lambda launch: launch.account.host.name)
+    account_name = factory.LazyAttribute(lambda launch: launch.account.name)
+    attempted_at = factory.LazyFunction(timezone.now)
+    ended_at = factory.LazyFunction(timezone.now)

@@ -4,11 +4,13 @@ from omaccess.models.credentials import IamCredential, IamUserLease
 from omaccess.models.inventory import BastionInstance, Host, HostAccount, Label, LoginAddress
 from omaccess.models.jobs import JobRun
 from omaccess.models.launches import Launch, LaunchAllowance, LaunchState
+from omaccess.models.personal import Favourite
 
 __all__ = [
     "AuditEvent",
     "AuditHead",
     "BastionInstance",
+    "Favourite",
     "Grant",
     "GrantAccount",
     "GrantLabel",

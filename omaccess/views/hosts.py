@@ -18,8 +18,10 @@ from django.views.decorators.http import require_safe
 from omaccess import search
 from omaccess.csp import allow_launch_forms
 from omaccess.forms import MAX_ID
-from omaccess.models import Host, HostAccount, Launch
+from omaccess.models import Favourite, Host, HostAccount, Launch
 from omaccess.reach import Openable
+from omaccess.search import Narrowed
+from omaccess.usual import Usual
 from omaccess.views.outcomes import outcomes
 from omaccess.views.requests import SignedInRequest
 from omaccess.views.rows import Asked, LabelChip, account_rows, host_rows, label_chips
@@ -29,6 +31,7 @@ MAX_PAGE = 100
 MAX_LABELS = 5
 RECENT_LAUNCHES = 5
 MOST_INSTANCES = 100
+SHORTCUTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,9 @@ class HostQuery:
         pairs += [("page", str(page))] if page > 1 else []
         return reverse("omaccess:hosts") + (f"?{urlencode(pairs)}" if pairs else "")
 
+    def page_address(self) -> str:
+        return self.address(page=self.page)
+
     def active_labels(self) -> list[LabelChip]:
         return [LabelChip(label, False, self.address(without_label=label)) for label in self.labels]
 
@@ -84,10 +90,18 @@ def hosts(request: SignedInRequest) -> HttpResponse:
     query = HostQuery.of(request.GET)
     openable = Openable(request.user, at=now)
     found = list(query.hosts(openable))
+    usual = Usual.of(request.user)
+    starred = list(Favourite.objects.filter(user=request.user).values_list("host_id", flat=True))
+    shortcuts = [] if query.is_narrowed or query.page > 1 else _shortcuts(openable, usual, starred)
+    # Together, so that accounts and decisions of both are read once.
+    shown = {host.pk: host for host in [*shortcuts, *found[:PAGE]]}
+    rows = host_rows(list(shown.values()), openable, last_used=usual.account_of, favourites=set(starred))
+    by_id = {row.host.pk: row for row in rows}
     context = {
         "nav": "hosts",
         "query": query,
-        "rows": host_rows(found[:PAGE], openable),
+        "shortcuts": [by_id[host.pk] for host in shortcuts],
+        "rows": [by_id[host.pk] for host in found[:PAGE]],
         "more": query.address(page=query.page + 1) if len(found) > PAGE and query.page < MAX_PAGE else "",
         "is_cut": len(found) > PAGE,
         "has_any": bool(found) or (query.is_narrowed and openable.hosts().rows().exists()),
@@ -100,6 +114,16 @@ def hosts(request: SignedInRequest) -> HttpResponse:
         response = allow_launch_forms(render(request, "omaccess/hosts/list.html", context), openable)
     patch_vary_headers(response, ["HX-Request"])
     return response
+
+
+def _shortcuts(openable: Openable, usual: Usual, starred: list[int]) -> list[Host]:
+    """My favourites, then what I opened last, then what I open most, as far as I may open it now."""
+    ids = list(dict.fromkeys([*starred, *usual.hosts, *usual.often]))
+    if not ids:
+        return []
+    hosts = Narrowed(openable.hosts().rows(), frozenset(ids)).rows().order_by()
+    found = {host.pk: host for host in hosts.select_related("instance").prefetch_related("labels")}
+    return [found[pk] for pk in ids if pk in found][:SHORTCUTS]
 
 
 @never_cache
@@ -134,12 +158,15 @@ def host_page(
     visible = Host.objects.visible_to(request.user, at=now).select_related("instance").prefetch_related("labels")
     shown = get_object_or_404(visible, pk=pk)
     accounts = list(HostAccount.objects.visible_to(request.user, at=now).filter(host=shown).order_by("name"))
+    last_used = Usual.of(request.user).account_of.get(shown.pk)
+    accounts.sort(key=lambda account: account.pk != last_used)
     for account in accounts:
         account.host = shown
     context: dict[str, Any] = {
         "nav": "hosts",
         "host": shown,
         "chips": label_chips(shown.labels.all()),
+        "is_favourite": Favourite.objects.filter(user=request.user, host=shown).exists(),
         "rows": account_rows(accounts, user=request.user, at=now, selected=selected, asked=asked),
         "outcomes": outcomes(
             Launch.objects.of(request.user)

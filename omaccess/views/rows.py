@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from urllib.parse import urlencode
 
 from django.urls import reverse
@@ -113,14 +114,29 @@ class HostRow:
     chips: list[LabelChip]
     accounts: list[AccountRow]
     more_accounts: int
+    is_favourite: bool = False
 
     @property
     def is_production(self) -> bool:
         return any(chip.is_production for chip in self.chips)
 
+    @property
+    def usual(self) -> AccountRow | None:
+        """The account that one click opens: the first, for the one used last stands first."""
+        return self.accounts[0] if self.accounts else None
 
-def host_rows(hosts: Sequence[Host], openable: Openable) -> list[HostRow]:
-    """Rows for hosts whose labels and instance are loaded; a constant number of queries for all of them."""
+
+def host_rows(
+    hosts: Sequence[Host],
+    openable: Openable,
+    *,
+    last_used: Mapping[int, int] = MappingProxyType({}),
+    favourites: Collection[int] = (),
+) -> list[HostRow]:
+    """Rows for hosts whose labels and instance are loaded; a constant number of queries for all of them.
+
+    `last_used` says by host id which account stands first; the others follow by name.
+    """
     by_id = {host.pk: host for host in hosts}
     accounts = list(openable.accounts_on(by_id).order_by("name"))
     for account in accounts:
@@ -128,12 +144,15 @@ def host_rows(hosts: Sequence[Host], openable: Openable) -> list[HostRow]:
     of_host: dict[int, list[AccountRow]] = {pk: [] for pk in by_id}
     for row in account_rows(accounts, user=openable.user, at=openable.at):
         of_host[row.account.host_id].append(row)
+    for host_id, rows in of_host.items():
+        rows.sort(key=lambda row: row.account.pk != last_used.get(host_id))
     return [
         HostRow(
             host,
             label_chips(host.labels.all()),
             of_host[host.pk][:BUTTONS_PER_HOST],
             max(0, len(of_host[host.pk]) - BUTTONS_PER_HOST),
+            host.pk in favourites,
         )
         for host in hosts
     ]
