@@ -47,16 +47,16 @@ class Openable:
 
     def hosts(self) -> Narrowed:
         reach = self.reach
+        enabled = HostAccount.objects.enabled()
         if reach.is_everything:
-            return Narrowed(Host.objects.enabled())
-        if not reach.is_narrow:
-            return Narrowed(Host.objects.openable_by(self.user, at=self.at))
-        near = Narrowed(Host.objects.enabled(), reach.whole | reach.partly)
-        if not reach.partly:
-            return near
+            return Narrowed(Host.objects.enabled(), accounts=enabled, are_most=True)
+        if reach.is_narrow and not reach.partly:
+            return Narrowed(Host.objects.enabled(), reach.whole, accounts=enabled)
         openable = HostAccount.objects.openable_by(self.user, at=self.at)
+        if not reach.is_narrow:
+            return Narrowed(Host.objects.openable_by(self.user, at=self.at), accounts=openable)
         condition = Q(pk__in=reach.whole) | Q(Exists(openable.filter(host=OuterRef("pk"))))
-        return Narrowed(near.hosts.filter(condition), near.ids)
+        return Narrowed(Host.objects.enabled().filter(condition), reach.whole | reach.partly, accounts=openable)
 
     @cached_property
     def instances(self) -> list[BastionInstance]:

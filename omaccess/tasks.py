@@ -48,3 +48,9 @@ def clear_old_launches() -> dict[str, int]:
 @shared_task
 def clear_expired_sessions() -> dict[str, int]:
     return housekeeping.clear_expired_sessions(now=timezone.now())
+
+
+@shared_task
+def refresh_search_texts() -> dict[str, int]:
+    """What hosts are found by, where another release than this one wrote them."""
+    return housekeeping.refresh_search_texts()

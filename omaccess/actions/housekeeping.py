@@ -20,8 +20,9 @@ from django.utils.translation import gettext as _
 from omaccess.audit import heads
 from omaccess.audit.verify import Report, verify
 from omaccess.locks import writing
-from omaccess.models import AuditHead, JobRun, Launch
+from omaccess.models import AuditHead, Host, JobRun, Launch
 from omaccess.models.launches import OPEN_STATES
+from omaccess.search_texts import refresh
 
 log = structlog.get_logger(__name__)
 
@@ -113,6 +114,14 @@ def clear_expired_sessions(*, now: dt.datetime) -> dict[str, int]:
             return {"deleted": deleted}
         with writing():
             deleted += Session.objects.filter(pk__in=over, expire_date__lt=now).delete()[0]
+
+
+def refresh_search_texts() -> dict[str, int]:
+    """Make right what hosts are found by, where it is not: the release before does not know the column."""
+    written = refresh(Host.objects.all())
+    if written:
+        log.info("search_texts_refreshed", number=written)
+    return {"written": written}
 
 
 def _noted_heads() -> tuple[list[heads.Head], bool]:

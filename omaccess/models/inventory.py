@@ -1,6 +1,8 @@
 """What can be opened: bastion instances, the hosts they manage, the accounts on those hosts."""
 
 import ipaddress
+from collections.abc import Iterable
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -10,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from omaccess.cloud.login_url import parse_origin
 from omaccess.models.access import HostAccountQuerySet, HostQuerySet
 from omaccess.models.credentials import IamCredential
-from omaccess.models.search_key import SearchKey
+from omaccess.models.search_key import FoldedName, SearchKey, SearchTextField
 
 
 class BastionInstance(models.Model):
@@ -146,6 +148,8 @@ class Host(models.Model):
         help_text=_("How staff reach the owner: e-mail, phone, channel."),
     )
     is_enabled = models.BooleanField(_("enabled"), default=True)
+    # By its trigrams a host is found by any part of it; `omaccess.search_index` says where that index is.
+    search_text = SearchTextField(_("what is searched"), editable=False, default="", db_default="")
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
@@ -168,14 +172,17 @@ class Host(models.Model):
             models.Index(SearchKey("name"), "id", name="host_by_name_key"),
             models.Index(SearchKey("address"), name="host_by_address_text"),
             models.Index(SearchKey("address_key"), name="host_by_address_start"),
+            models.Index(FoldedName(), "id", name="host_by_folded_name"),
         ]
 
     def __str__(self) -> str:
         return self.name
 
-    def save(self, *args: object, **kwargs: object) -> None:
+    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
         self.address_key = address_key(self.address)
-        super().save(*args, **kwargs)  # type: ignore[arg-type]
+        if update_fields is not None and not {"name", "address", "owner"}.isdisjoint(update_fields):
+            update_fields = {*update_fields, "address_key", "search_text"}
+        super().save(*args, update_fields=update_fields, **kwargs)
 
     def clean(self) -> None:
         self.address_key = address_key(self.address)
@@ -231,7 +238,10 @@ class HostAccount(models.Model):
         verbose_name_plural = _("host accounts")
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["host", "name"], name="account_name_once_per_host")]
-        indexes = [models.Index(fields=["name", "host"], name="account_by_name")]
+        indexes = [
+            models.Index(fields=["name", "host"], name="account_by_name"),
+            models.Index(SearchKey("name"), "host", name="account_by_name_key"),
+        ]
         permissions = [("test_account", "Can test host accounts (exchange, then drop the link)")]
 
     def __str__(self) -> str:
