@@ -20,7 +20,7 @@ from omaccess.causes import Cause, cause_of, state_of
 from omaccess.mail_link import mail_link
 
 if TYPE_CHECKING:
-    from omaccess.models import HostAccount, Launch
+    from omaccess.models import Host, HostAccount, Launch
 
 __all__ = [
     "CATALOGUE",
@@ -49,6 +49,11 @@ class Mover(StrEnum):
     def label(self) -> Text:
         return _MOVERS[self]
 
+    @property
+    def contact_label(self) -> Text:
+        """What stands before the contact. Nobody reaches Huawei Cloud but through the portal's admins."""
+        return _("If it lasts, tell") if self is Mover.HUAWEI_CLOUD else _("How to reach them")
+
 
 _MOVERS: dict[Mover, Text] = {
     Mover.YOU: _("Your move"),
@@ -69,6 +74,11 @@ class Retry(StrEnum):
     @property
     def label(self) -> Text:
         return _RETRIES[self]
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether a button for it stands on the page: not while somebody else has to change something first."""
+        return self in {Retry.NOW, Retry.SOON}
 
 
 _RETRIES: dict[Retry, Text] = {
@@ -99,7 +109,7 @@ CATALOGUE: dict[Cause, Failure] = {
     # --- the portal's own decision ---------------------------------------------------------------
     Cause.NO_GRANT: Failure(
         title=_("You may not open this account"),
-        what=_("No grant of yours reaches this account."),
+        what=_("You have no access to {account} on {host} at the moment."),
         user=_("Ask {support} for access to {host}."),
         admin=_("Grant it, if this person should have it."),
         whose_move=Mover.PORTAL_ADMIN,
@@ -107,7 +117,7 @@ CATALOGUE: dict[Cause, Failure] = {
     ),
     Cause.GRANT_NOT_YET: Failure(
         title=_("Your access has not begun"),
-        what=_("A grant of yours reaches this account, but it begins later."),
+        what=_("You have been given access to {account} on {host}, but it begins later."),
         user=_("Come back when it begins, or ask {support} to change the date."),
         admin=_("Change the grant's beginning, if it should begin now."),
         whose_move=Mover.YOU,
@@ -115,15 +125,15 @@ CATALOGUE: dict[Cause, Failure] = {
     ),
     Cause.GRANT_ENDED: Failure(
         title=_("Your access has ended"),
-        what=_("The grant that reached this account has ended."),
-        user=_("Ask {support} for a new grant if you still need it."),
+        what=_("Your access to {account} on {host} has run out."),
+        user=_("Ask {support} for new access if you still need it."),
         admin=_("Grant it again, if this person still needs it."),
         whose_move=Mover.PORTAL_ADMIN,
         retry=Retry.AFTER_CHANGE,
     ),
     Cause.GRANT_REVOKED: Failure(
         title=_("Your access was revoked"),
-        what=_("Somebody revoked the grant that reached this account."),
+        what=_("Somebody took away your access to {account} on {host}."),
         user=_("Ask {support} if you believe that this is a mistake."),
         admin=_("The grant says who revoked it and when."),
         whose_move=Mover.PORTAL_ADMIN,
@@ -131,8 +141,8 @@ CATALOGUE: dict[Cause, Failure] = {
     ),
     Cause.STEP_UP_NEEDED: Failure(
         title=_("This access needs a second factor"),
-        what=_("Your grant asks for a second factor at every opening, and this portal has none yet."),
-        user=_("Ask {support} for a grant without that condition."),
+        what=_("Your access asks for a second factor at every opening, and this portal has none yet."),
+        user=_("Ask {support} for access without that condition."),
         admin=_("Take the second factor off the grant, or leave it closed: second factors are not available yet."),
         whose_move=Mover.PORTAL_ADMIN,
         retry=Retry.AFTER_CHANGE,
@@ -180,7 +190,8 @@ CATALOGUE: dict[Cause, Failure] = {
     Cause.DECISION_CHANGED: Failure(
         title=_("Your access changed meanwhile"),
         what=_(
-            "While Huawei Cloud was asked, somebody changed what this launch rested on, so its answer was thrown away."
+            "While Huawei Cloud was asked, somebody changed your access or this host in the portal, "
+            "so the answer was thrown away."
         ),
         user=_("Try again: the portal then decides by what holds now."),
         admin=_("The audit shows what was changed, and by whom."),
@@ -245,7 +256,7 @@ CATALOGUE: dict[Cause, Failure] = {
         user=_ASK_ADMIN,
         admin=_("Find out who tries wrong passwords for this IAM user; then enter the right one at the credential."),
         whose_move=Mover.PORTAL_ADMIN,
-        retry=Retry.SOON,
+        retry=Retry.AFTER_CHANGE,
     ),
     Cause.CREDENTIAL_BLOCKED: Failure(
         title=_("The portal's credential was refused a short while ago"),
@@ -290,8 +301,8 @@ CATALOGUE: dict[Cause, Failure] = {
         retry=Retry.AFTER_CHANGE,
     ),
     Cause.TOKEN_REJECTED: Failure(
-        title=_("The bastion service does not accept the portal's token"),
-        what=_("Cloud Bastion Host refused the token, and a fresh one did not help or was not due yet."),
+        title=_("The bastion service does not accept the portal's sign-in"),
+        what=_("Huawei Cloud signed the portal in, but its bastion service did not accept that."),
         user=_RETRY_THEN_TELL,
         admin=_("Check that endpoint, region and project of the instance belong together, and the IAM user's state."),
         whose_move=Mover.PORTAL_ADMIN,
@@ -331,8 +342,8 @@ CATALOGUE: dict[Cause, Failure] = {
         retry=Retry.AFTER_CHANGE,
     ),
     Cause.VERSION_TOO_OLD: Failure(
-        title=_("This bastion is too old for O&M links"),
-        what=_("The version of {instance} cannot make links."),
+        title=_("This bastion needs an upgrade"),
+        what=_("The software of {instance} is too old to open sessions from this portal."),
         user=_ASK_ADMIN,
         admin=_("Upgrade the instance in the Cloud Bastion Host console."),
         whose_move=Mover.PORTAL_ADMIN,
@@ -340,7 +351,7 @@ CATALOGUE: dict[Cause, Failure] = {
     ),
     Cause.TRUSTLIST_INITIALISING: Failure(
         title=_("The bastion is still getting ready"),
-        what=_("{instance} is initialising its trustlist. This usually takes less than a minute."),
+        what=_("{instance} is preparing itself for sessions. This usually takes a minute or two."),
         user=_("Stay on this page: it tries again by itself for a while, or use the button."),
         admin=_("If it lasts longer than some minutes, look at the instance in the Cloud Bastion Host console."),
         whose_move=Mover.HUAWEI_CLOUD,
@@ -389,7 +400,7 @@ CATALOGUE: dict[Cause, Failure] = {
     ),
     Cause.INSTANCE_STATE_FORBIDS: Failure(
         title=_("This bastion is busy with itself"),
-        what=_("{instance} is starting, stopping, upgrading or in another state that forbids it."),
+        what=_("{instance} is starting, stopping, upgrading or in another state in which it opens nothing."),
         user=_RETRY_THEN_TELL,
         admin=_("Look at the state of the instance in the Cloud Bastion Host console."),
         whose_move=Mover.HUAWEI_CLOUD,
@@ -428,7 +439,7 @@ CATALOGUE: dict[Cause, Failure] = {
         retry=Retry.AFTER_CHANGE,
     ),
     Cause.HEADERS_TOO_LARGE: Failure(
-        title=_("The portal's token is too large for the bastion service"),
+        title=_("The portal's request is too large for the bastion service"),
         what=_("The gateway refused the request because of its size."),
         user=_ASK_ADMIN,
         admin=_("The token grows with the IAM user's roles: use an IAM user with only the one permission it needs."),
@@ -511,8 +522,8 @@ CATALOGUE: dict[Cause, Failure] = {
     ),
     Cause.OUT_OF_ATTEMPTS: Failure(
         title=_("The bastion did not get ready"),
-        what=_("{instance} was still initialising its trustlist after the last attempt."),
-        user=_("Wait some minutes, then open it anew. If it stays like this, tell {support} the reference below."),
+        what=_("{instance} was still getting ready at the last try."),
+        user=_("Wait some minutes, then try again. If it stays like this, tell {support} the reference below."),
         admin=_("Look at the instance in the Cloud Bastion Host console."),
         whose_move=Mover.HUAWEI_CLOUD,
         retry=Retry.SOON,
@@ -544,6 +555,7 @@ class Explanation:
     retry_after_seconds: int | None
     admin_remedy: str
     contact: str
+    contact_label: str
     mail_link: str
 
 
@@ -569,7 +581,7 @@ def explain(cause: Cause | str, *, launch: Launch | None = None, account: HostAc
         "owner": owner,
         "support": support,
     }
-    contact = (host.contact if host else "") if failure.whose_move is Mover.HOST_OWNER else settings.SUPPORT_CONTACT
+    contact, contact_label = _contact(failure.whose_move, host)
     title, what = _filled(failure.title, facts), _filled(failure.what, facts)
     return Explanation(
         cause=cause,
@@ -584,8 +596,20 @@ def explain(cause: Cause | str, *, launch: Launch | None = None, account: HostAc
         retry_after_seconds=launch.retry_after_seconds if launch else None,
         admin_remedy=_filled(failure.admin, facts),
         contact=contact,
+        contact_label=contact_label,
         mail_link=_mail_link(contact, [title, what, ""], facts, cause, launch),
     )
+
+
+def _contact(mover: Mover, host: Host | None) -> tuple[str, str]:
+    """Whom to write to, and the words before that. Nobody when it is the person's own move, or nobody is known."""
+    if mover is Mover.YOU:
+        return "", ""
+    if mover is Mover.HOST_OWNER and host is not None and host.contact:
+        return host.contact, str(mover.contact_label)
+    if mover is Mover.HOST_OWNER:
+        return settings.SUPPORT_CONTACT, gettext("No contact is entered for the host. Somebody who can find out")
+    return settings.SUPPORT_CONTACT, str(mover.contact_label)
 
 
 def _mail_link(contact: str, lines: list[str], facts: dict[str, str], cause: Cause, launch: Launch | None) -> str:

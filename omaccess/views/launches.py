@@ -17,15 +17,14 @@ from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.models import User
 from omaccess.actions import launches as actions
 from omaccess.csp import allow_launch_forms
 from omaccess.errors import AnswersNeeded, CannotRecord, Invisible, TooManyLaunches
-from omaccess.failures import Retry
 from omaccess.forms import LaunchForm
 from omaccess.meta import Meta
-from omaccess.models import HostAccount, Launch, LaunchState
+from omaccess.models import Launch, LaunchState
 from omaccess.models.launches import CROCKFORD, REFERENCE_LENGTH, normalise_reference
+from omaccess.policies import decide
 from omaccess.reach import Openable
 from omaccess.views.hosts import host_page
 from omaccess.views.outcomes import Outcome
@@ -48,7 +47,8 @@ def answers_refusals(view: View) -> View:
         except CannotRecord:
             return unavailable()
         except TooManyLaunches as error:
-            context = {"seconds": error.retry_after_seconds, "nav": "hosts"}
+            back = host_of_posted_account(request)
+            context = {"seconds": error.retry_after_seconds, "back": back, "nav": "hosts"}
             response = render(request, "omaccess/launches/too_many.html", context, status=429)
             response["Retry-After"] = str(error.retry_after_seconds)
             return response
@@ -103,21 +103,26 @@ def launch(request: SignedInRequest, reference: str) -> HttpResponse:
     found = get_object_or_404(mine, reference=canonical)
     now = timezone.now()
     outcome = Outcome.of(found)
+    explanation = outcome.explanation
+    decision = decide(found.account, user=request.user, at=now)
     context = {
         "nav": "activity",
         "launch": found,
         "outcome": outcome,
-        "explanation": outcome.explanation,
-        "host_url": _host_url(found, request.user),
-        "offers_retry": outcome.explanation is not None and outcome.explanation.retry is not Retry.NEVER,
-        "may_try_again": found.state == LaunchState.WAITING and actions.may_try_again(found, now),
+        "explanation": explanation,
+        "host_url": _host_url(found) if decision.is_visible else "",
+        "offers_retry": explanation is not None and explanation.retry.is_offered and decision.is_open,
+        "once": uuid.uuid4(),
+        "may_try_again": actions.may_try_again(found, now),
+        "next_seconds": outcome.seconds_to_next_attempt(now),
+        "percent_waited": outcome.percent_waited(now),
         "automatic_seconds": outcome.automatic_seconds(now),
         "wait_seconds": outcome.wait_seconds(now),
         "help_text": found.account.host.instance.help_text,
     }
     response = render(request, "omaccess/launches/launch.html", context)
-    if context["may_try_again"]:
-        allow_launch_forms(response, Openable(request.user, at=timezone.now()))
+    if context["may_try_again"] or context["offers_retry"]:
+        allow_launch_forms(response, Openable(request.user, at=now))
     return response
 
 
@@ -173,10 +178,7 @@ def _canonical(reference: str) -> str:
     return canonical
 
 
-def _host_url(launch: Launch, user: User) -> str:
-    """The host's page with the account preselected; empty when it has become invisible."""
-    visible = HostAccount.objects.visible_to(user, at=timezone.now())
-    if not visible.filter(pk=launch.account_id).exists():
-        return ""
+def _host_url(launch: Launch) -> str:
+    """The host's page with the account preselected."""
     address = reverse("omaccess:host", args=[launch.account.host_id])
     return f"{address}?{urlencode({'account': launch.account_id})}"

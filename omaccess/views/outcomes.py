@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from django.conf import settings
+
 from omaccess.causes import Cause
 from omaccess.failures import Explanation, explain
 from omaccess.models import Launch, LaunchState
@@ -45,7 +47,30 @@ class Outcome:
     @property
     def seconds_between_attempts(self) -> int:
         """Patience grows with every attempt, unless Huawei Cloud said how long to wait."""
-        return max(1, min(self.launch.retry_after_seconds or 5 * self.launch.attempt, 30))
+        return self._pause_after(self.launch.attempt)
+
+    @property
+    def attempts_left(self) -> int:
+        return max(0, settings.WAITING_ATTEMPTS - self.launch.attempt)
+
+    @property
+    def waits_until(self) -> dt.datetime:
+        """About when the last attempt is made, if the page goes on by itself."""
+        pauses = sum(self._pause_after(number) for number in range(self.launch.attempt, settings.WAITING_ATTEMPTS))
+        return self.launch.attempted_at + dt.timedelta(seconds=pauses)
+
+    def seconds_to_next_attempt(self, now: dt.datetime) -> int:
+        """Counted from the last attempt. When that time is over the try was not made (too early, portal full): anew."""
+        left = self.launch.attempted_at + dt.timedelta(seconds=self.seconds_between_attempts) - now
+        return math.ceil(left.total_seconds()) if left.total_seconds() > 0 else self.seconds_between_attempts
+
+    def percent_waited(self, now: dt.datetime) -> int:
+        """How much of the whole wait is over; less than all of it while an attempt is left."""
+        whole = (self.waits_until - self.launch.created_at).total_seconds()
+        return max(0, min(99, int(100 * (now - self.launch.created_at).total_seconds() / whole))) if whole > 0 else 99
+
+    def _pause_after(self, attempt: int) -> int:
+        return max(1, min(self.launch.retry_after_seconds or 5 * attempt, 30))
 
     def automatic_seconds(self, now: dt.datetime) -> int:
         """For how many more seconds the page may go on by itself; 0 when somebody has to press the button."""

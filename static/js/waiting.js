@@ -1,5 +1,6 @@
 // A launch that waits for the bastion: submits the form by itself, but only while the last attempt is fresh. A tab that
-// is found again later shows the button and does nothing.
+// is found again later shows the button and does nothing. Offline nothing is sent: the browser would show its own error
+// instead of this page.
 "use strict";
 
 (() => {
@@ -7,53 +8,67 @@
   if (!form) {
     return;
   }
-  const progress = form.querySelector("[data-waiting-progress]");
-  const bar = progress.querySelector("progress");
-  const stop = form.querySelector("[data-waiting-stop]");
+  const part = (name) => form.querySelector(`[data-waiting-${name}]`);
+  const progress = part("progress");
+  const left = part("left");
+  const manual = part("manual");
+  const offline = part("offline");
+  const stop = part("stop");
   const loadedAt = Date.now();
   const waitMs = Number(form.dataset.seconds) * 1000;
   const automaticMs = Number(form.dataset.automaticSeconds) * 1000;
   let timer = 0;
+  let isSent = false;
 
-  const end = () => {
+  const end = (isManual) => {
     window.clearInterval(timer);
     progress.hidden = true;
     stop.hidden = true;
+    manual.hidden = !isManual;
   };
 
   const tick = () => {
     const passed = Date.now() - loadedAt;
-    bar.value = Math.min(passed / waitMs, 1);
+    offline.hidden = navigator.onLine;
+    left.textContent = String(Math.max(0, Math.ceil((waitMs - passed) / 1000)));
     if (passed > automaticMs) {
-      end();
-    } else if (passed >= waitMs) {
-      end();
+      end(true);
+    } else if (passed >= waitMs && navigator.onLine) {
       form.requestSubmit();
     }
   };
 
-  let isSent = false;
   form.addEventListener("submit", (event) => {
-    if (isSent) {
+    if (isSent || !navigator.onLine) {
       event.preventDefault();
+      offline.hidden = navigator.onLine;
       return;
     }
     isSent = true;
-    end();
+    end(false);
     form.classList.add("is-busy");
   });
+  window.addEventListener("online", () => {
+    offline.hidden = true;
+  });
+  // Back from the browser's cache: the old times are over, so somebody has to press.
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) {
       isSent = false;
       form.classList.remove("is-busy");
+      end(true);
     }
   });
 
   if (waitMs > automaticMs) {
     return;
   }
-  stop.addEventListener("click", end);
+  stop.addEventListener("click", () => {
+    end(true);
+    form.querySelector("button[type=submit]").focus();
+  });
   progress.hidden = false;
   stop.hidden = false;
+  manual.hidden = true;
   timer = window.setInterval(tick, 250);
 })();

@@ -139,3 +139,22 @@ def test_without_a_mail_address_there_is_no_mail(settings: Any) -> None:
 
     assert explain(Cause.HOST_NOT_MANAGED, account=account).mail_link == ""
     assert explain(Cause.NO_GRANT, account=account).mail_link == ""
+
+
+@pytest.mark.django_db
+def test_a_host_without_a_contact_leads_to_somebody_who_can_find_out(settings: Any) -> None:
+    settings.SUPPORT_CONTACT = "the service desk"
+
+    explanation = explain(Cause.HOST_NOT_MANAGED, account=HostAccountFactory(host__contact=""))
+
+    assert explanation.contact == "the service desk"
+    assert "No contact is entered for the host" in explanation.contact_label
+
+
+@pytest.mark.django_db
+def test_what_somebody_mends_alone_names_nobody_to_write_to(settings: Any) -> None:
+    settings.SUPPORT_CONTACT = "desk@acme.example"
+
+    explanation = explain(Cause.DECISION_CHANGED, account=HostAccountFactory(host__contact="shop@acme.example"))
+
+    assert (explanation.contact, explanation.mail_link) == ("", "")

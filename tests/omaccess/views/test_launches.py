@@ -9,19 +9,22 @@ from urllib.parse import urlsplit
 
 import pytest
 import time_machine
+from django.conf import settings as configured
 from django.contrib.sessions.models import Session
 from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import escape
+from django.utils.timezone import localtime
 from pytest_django import Settings
 
 from omaccess.causes import Cause
 from omaccess.failures import CATALOGUE
 from omaccess.models import AuditEvent, Grant, HostAccount, Launch, LaunchState
 from omaccess.sandbox.server import SandboxServer
-from omaccess.views.outcomes import AUTOMATIC
-from tests.factories import GrantFactory, HostAccountFactory, UserFactory
+from omaccess.views.outcomes import AUTOMATIC, Outcome
+from tests.factories import GrantFactory, HostAccountFactory, LaunchFactory, UserFactory
 from tests.inventory import Inventory
 from tests.omaccess.views.test_activity import make_launch
 
@@ -139,6 +142,41 @@ def test_a_refusal_leads_to_a_page_that_explains_it(
     assert last_launch().request_id in page
 
 
+RETRIED = '<form method="post" action="/launches/" data-retry'
+
+
+def test_a_refusal_that_may_be_over_soon_offers_to_try_again_with_the_same_reason(client: Client) -> None:
+    launch = LaunchFactory(state=LaunchState.REFUSED, cause=Cause.CLOUD_SERVER_ERROR, reason="disk full", ticket="T-1")
+    GrantFactory(user=launch.user, everything=True)
+    client.force_login(launch.user)
+
+    page = client.get(f"/launches/{launch.reference}/").content.decode()
+
+    assert RETRIED in page
+    assert 'name="reason" value="disk full"' in page
+    assert 'name="ticket" value="T-1"' in page
+    assert f'name="account" value="{launch.account_id}"' in page
+
+
+@pytest.mark.parametrize("cause", [Cause.HOST_ACCOUNT_UNKNOWN, Cause.GRANT_ENDED, Cause.CREDENTIAL_LOCKED])
+def test_a_refusal_that_somebody_has_to_mend_first_offers_no_second_try(client: Client, cause: Cause) -> None:
+    launch = LaunchFactory(state=LaunchState.REFUSED, cause=cause)
+    GrantFactory(user=launch.user, everything=True)
+    client.force_login(launch.user)
+
+    page = client.get(f"/launches/{launch.reference}/").content.decode()
+
+    assert RETRIED not in page
+    assert f"Back to {launch.host_name}" in page
+
+
+def test_trying_again_is_not_offered_where_the_access_is_gone(client: Client) -> None:
+    launch = LaunchFactory(state=LaunchState.REFUSED, cause=Cause.CLOUD_SERVER_ERROR)
+    client.force_login(launch.user)
+
+    assert RETRIED not in client.get(f"/launches/{launch.reference}/").content.decode()
+
+
 @pytest.mark.parametrize("account", ["0", "-1", "x", "", "99999999999999999999999", "1 OR 1=1", "1\x00"])
 def test_rubbish_for_an_account_is_not_found(staff: Client, inventory: Inventory, account: str) -> None:
     assert press(staff, account).status_code == 404
@@ -209,6 +247,7 @@ def test_too_many_launches_are_told_when_to_come_back(staff: Client, inventory: 
     assert response.status_code == 429
     assert 1 <= int(response["Retry-After"]) <= 60
     assert b"Nothing was opened" in response.content
+    assert f'href="/hosts/?account={inventory.root.pk}"' in response.content.decode()
 
 
 def test_what_cannot_be_recorded_is_a_503_page_that_asks_no_database(
@@ -288,6 +327,28 @@ def test_a_bastion_that_is_getting_ready_makes_the_launch_wait(staff: Client, in
     assert f'action="/launches/{last_launch().reference}/attempt/"' in page
     assert 'data-automatic-seconds="1' in page
     assert "Nothing was opened yet" in page
+
+
+def test_a_waiting_page_says_how_often_and_until_when_it_tries(staff: Client, inventory: Inventory) -> None:
+    press(staff, inventory.account("root", "fresh"))
+    launch = last_launch()
+    until = date_format(localtime(Outcome.of(launch).waits_until), "H:i")
+
+    page = staff.get(f"/launches/{launch.reference}/").content.decode()
+
+    assert f"At most {configured.WAITING_ATTEMPTS - 1} more tries, until about {until}." in page
+    assert f"{configured.WAITING_ATTEMPTS - 1} tries are left." in page
+
+
+def test_a_wait_whose_time_has_run_out_offers_the_host_and_no_try(staff: Client, inventory: Inventory) -> None:
+    press(staff, inventory.account("root", "fresh"))
+    launch = last_launch()
+    Launch.objects.filter(pk=launch.pk).update(attempt=configured.WAITING_ATTEMPTS)
+
+    page = staff.get(f"/launches/{launch.reference}/").content.decode()
+
+    assert "Try now" not in page
+    assert "Back to fresh" in page
 
 
 def test_an_attempt_opens_when_the_bastion_is_ready(
