@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,12 +25,11 @@ from omaccess.search import clean_query
 from omaccess.views.hosts import whole_number
 from omaccess.views.outcomes import outcomes
 from omaccess.views.requests import SignedInRequest
+from omaccess.views.rows import SOON
 
 PAGE = 50
 MOST_GRANTS = 200
 CHUNK_ROWS = 1000
-SOON = dt.timedelta(days=7)
-"""A grant that ends within this time is announced."""
 
 _GROUPS: Mapping[str, tuple[str | Promise, tuple[str, ...]]] = {
     "opened": (_("Opened"), (LaunchState.OPENED,)),

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from django_htmx.http import replace_url
 
 from omaccess import search
 from omaccess.csp import allow_launch_forms
@@ -95,7 +96,13 @@ def hosts(request: SignedInRequest) -> HttpResponse:
     shortcuts = [] if query.is_narrowed or query.page > 1 else _shortcuts(openable, usual, starred)
     # Together, so that accounts and decisions of both are read once.
     shown = {host.pk: host for host in [*shortcuts, *found[:PAGE]]}
-    rows = host_rows(list(shown.values()), openable, last_used=usual.account_of, favourites=set(starred))
+    rows = host_rows(
+        list(shown.values()),
+        openable,
+        last_used=usual.account_of,
+        favourites=set(starred),
+        asked_names=search.account_names(query.text),
+    )
     by_id = {row.host.pk: row for row in rows}
     context = {
         "nav": "hosts",
@@ -107,7 +114,7 @@ def hosts(request: SignedInRequest) -> HttpResponse:
         "has_any": bool(found) or (query.is_narrowed and openable.hosts().rows().exists()),
     }
     if request.htmx and not request.htmx.history_restore_request:
-        response = render(request, "omaccess/hosts/_results.html", context)
+        response = replace_url(render(request, "omaccess/hosts/_results.html", context), query.page_address())
     else:
         # For the filter; none when there is nothing to choose.
         context["instances"] = openable.instances[:MOST_INSTANCES] if len(openable.instances) > 1 else []
@@ -158,7 +165,8 @@ def host_page(
     visible = Host.objects.visible_to(request.user, at=now).select_related("instance").prefetch_related("labels")
     shown = get_object_or_404(visible, pk=pk)
     accounts = list(HostAccount.objects.visible_to(request.user, at=now).filter(host=shown).order_by("name"))
-    last_used = Usual.of(request.user).account_of.get(shown.pk)
+    usual = Usual.of(request.user)
+    last_used = usual.account_of.get(shown.pk)
     accounts.sort(key=lambda account: account.pk != last_used)
     for account in accounts:
         account.host = shown
@@ -168,6 +176,8 @@ def host_page(
         "chips": label_chips(shown.labels.all()),
         "is_favourite": Favourite.objects.filter(user=request.user, host=shown).exists(),
         "rows": account_rows(accounts, user=request.user, at=now, selected=selected, asked=asked),
+        "reasons": usual.reasons,
+        "tickets": usual.tickets,
         "outcomes": outcomes(
             Launch.objects.of(request.user)
             .filter(account__host=shown)

@@ -22,6 +22,8 @@ from omaccess.reach import Openable
 PRODUCTION_KEYS = frozenset({"env", "environment", "stage"})
 PRODUCTION_VALUES = frozenset({"prod", "production", "prd", "live"})
 BUTTONS_PER_HOST = 6
+SOON = dt.timedelta(days=7)
+"""Access that ends within this time is announced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class AccountRow:
     explanation: Explanation | None
     is_selected: bool = False
     asked: Asked | None = None
+    ends_soon: bool = False
     once: uuid.UUID = field(default_factory=uuid.uuid4)
 
     @property
@@ -132,11 +135,14 @@ def host_rows(
     *,
     last_used: Mapping[int, int] = MappingProxyType({}),
     favourites: Collection[int] = (),
+    asked_names: Collection[str] = (),
 ) -> list[HostRow]:
     """Rows for hosts whose labels and instance are loaded; a constant number of queries for all of them.
 
-    `last_used` says by host id which account stands first; the others follow by name.
+    Accounts whose name was asked for (`asked_names`, without case) stand first, then the one that was used last on
+    that host (`last_used`, account by host id); the others follow by name.
     """
+    wanted = {name.casefold() for name in asked_names}
     by_id = {host.pk: host for host in hosts}
     accounts = list(openable.accounts_on(by_id).order_by("name"))
     for account in accounts:
@@ -145,7 +151,8 @@ def host_rows(
     for row in account_rows(accounts, user=openable.user, at=openable.at):
         of_host[row.account.host_id].append(row)
     for host_id, rows in of_host.items():
-        rows.sort(key=lambda row: row.account.pk != last_used.get(host_id))
+        usual = last_used.get(host_id)
+        rows.sort(key=lambda row: (row.account.name.casefold() not in wanted, row.account.pk != usual))
     return [
         HostRow(
             host,
@@ -174,6 +181,7 @@ def account_rows(
             explain(decision.cause, account=account) if decision.cause else None,
             is_selected=account.pk == selected,
             asked=asked if asked and asked.account_id == account.pk else None,
+            ends_soon=decision.is_open and decision.valid_until is not None and decision.valid_until - at < SOON,
         )
         for account in accounts
         for decision in [decisions[account.pk]]

@@ -17,6 +17,9 @@
     }
     const search = document.getElementById("search");
     const isTyping = event.target.closest("input, select, textarea, [contenteditable]");
+    if (event.key === "/" && event.target === search && search.value === "") {
+      event.preventDefault(); // habit: it has the focus already, and no address begins so
+    }
     if (event.key === "/" && search && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) {
       event.preventDefault();
       search.focus();

@@ -15,7 +15,14 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from accounts.models import User
 from omaccess.models import Grant, Host, HostAccount
 from omaccess.views.hosts import PAGE
-from tests.factories import BastionInstanceFactory, GrantFactory, HostAccountFactory, HostFactory, UserFactory
+from tests.factories import (
+    BastionInstanceFactory,
+    GrantFactory,
+    HostAccountFactory,
+    HostFactory,
+    LaunchFactory,
+    UserFactory,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -289,3 +296,34 @@ def test_a_grant_that_ended_long_ago_hides_the_host(signed_in: Client, user: Use
 
     assert signed_in.get(f"/hosts/{account.host_id}/").status_code == 404
     assert not Host.objects.visible_to(user, at=timezone.now()).exists()
+
+
+def test_the_reasons_typed_last_are_offered(signed_in: Client, user: User) -> None:
+    account = HostAccountFactory()
+    GrantFactory(user=user, everything=True, is_reason_required=True)
+    LaunchFactory(user=user, account=account, reason="disk <full>")
+
+    page = signed_in.get(f"/hosts/{account.host_id}/").content.decode()
+
+    assert f'list="reason-{account.pk}-offers"' in page
+    assert '<option value="disk &lt;full&gt;">' in page
+
+
+@pytest.mark.parametrize(("days", "is_announced"), [(6, True), (8, False)])
+def test_access_that_ends_soon_is_announced(signed_in: Client, user: User, days: int, is_announced: bool) -> None:
+    account = HostAccountFactory()
+    GrantFactory(user=user, everything=True, valid_until=timezone.now() + dt.timedelta(days=days))
+
+    assert ("ends soon" in signed_in.get(f"/hosts/{account.host_id}/").content.decode()) is is_announced
+    assert ("Your access ends soon" in signed_in.get("/").content.decode()) is is_announced
+
+
+def test_an_account_that_was_asked_for_is_the_first_that_is_offered(signed_in: Client, user: User) -> None:
+    host = HostFactory()
+    for name in ("admin", "root"):
+        HostAccountFactory(host=host, name=name)
+    GrantFactory(user=user, everything=True)
+
+    page = signed_in.get("/", {"q": "account:ROOT"}).content.decode()
+
+    assert page.index(">root<") < page.index(">admin<")
