@@ -7,7 +7,7 @@ import structlog
 from celery import shared_task
 from django.utils import timezone
 
-from omaccess.actions import credentials, housekeeping, launches
+from omaccess.actions import credentials, housekeeping, launches, worklists
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +48,11 @@ def clear_old_launches() -> dict[str, int]:
 @shared_task
 def clear_expired_sessions() -> dict[str, int]:
     return housekeeping.clear_expired_sessions(now=timezone.now())
+
+
+@shared_task
+def clear_old_worklists() -> dict[str, int]:
+    return {"deleted": worklists.clear_old(now=timezone.now())}
 
 
 @shared_task

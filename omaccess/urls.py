@@ -1,6 +1,6 @@
 from django.urls import path
 
-from omaccess.views import activity, favourites, hosts, launches
+from omaccess.views import activity, favourites, hosts, launches, worklist
 
 app_name = "omaccess"
 
@@ -9,6 +9,7 @@ urlpatterns = [
     path("hosts/", hosts.host_of_account, name="host_of_account"),
     path("hosts/<int:pk>/", hosts.host, name="host"),
     path("favourites/<int:pk>/", favourites.favourite, name="favourite"),
+    path("worklist/", worklist.worklist, name="worklist"),
     path("launches/", launches.launches, name="launches"),
     path("launches/opening/", launches.opening, name="opening"),
     path("launches/status/<uuid:once>/", launches.launch_status, name="launch_status"),

@@ -369,6 +369,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(minute="40", hour="3"),
         "options": {"expires": 3600},
     },
+    "clear-old-worklists": {
+        "task": "omaccess.tasks.clear_old_worklists",
+        "schedule": crontab(minute="45", hour="3"),
+        "options": {"expires": 3600},
+    },
     "refresh-search-texts": {
         "task": "omaccess.tasks.refresh_search_texts",
         "schedule": crontab(minute="50", hour="3"),

@@ -27,6 +27,7 @@ TITLES: dict[str, str | Promise] = {
     "verify_audit": _("Verifying the audit"),
     "clear_expired_sessions": _("Clearing sessions that have expired"),
     "clear_old_launches": _("Clearing old launches"),
+    "clear_old_worklists": _("Clearing old worklists"),
     "refresh_search_texts": _("Mending what hosts are found by"),
 }
 

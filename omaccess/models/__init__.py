@@ -5,6 +5,7 @@ from omaccess.models.inventory import BastionInstance, Host, HostAccount, Label,
 from omaccess.models.jobs import JobRun
 from omaccess.models.launches import Launch, LaunchAllowance, LaunchState
 from omaccess.models.personal import Favourite
+from omaccess.models.worklists import Worklist
 
 __all__ = [
     "AuditEvent",
@@ -24,4 +25,5 @@ __all__ = [
     "LaunchAllowance",
     "LaunchState",
     "LoginAddress",
+    "Worklist",
 ]

@@ -95,6 +95,7 @@
     region.dataset.current = once;
     show("asking");
     form.classList.add("is-busy");
+    form.dispatchEvent(new CustomEvent("launch:asked", { bubbles: true }));
     const guard = pause(GUARD_MS);
     await ready(opened);
     form.target = name;

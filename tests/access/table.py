@@ -38,6 +38,7 @@ TABLE: dict[str, tuple[Answers, Answers]] = {
     "hosts/": (ON, NO_POST),
     "hosts/<int:pk>/": (STAFF_ONLY, NO_POST),
     "favourites/<int:pk>/": (NO_POST, ("in", "to", 404, 404, 404, 404)),
+    "worklist/": (SIGNED_IN, ("in", 422, 422, 422, 422, 422)),
     "launches/": (ON, NOT_FOUND),
     "launches/opening/": (EVERYBODY, NEVER_POST),
     "launches/status/<uuid:once>/": (("in", 204, 204, 204, 204, 204), NO_POST),

@@ -1,0 +1,74 @@
+"""Several hosts from a ticket, opened one after the other."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from omaccess.models import Launch, LaunchState
+from tests.browser import Visitor
+
+ARRIVED = re.compile(r"^http://127\.0\.0\.1:")
+TICKET = "Please look at:\n- web-01.\n- legacy\n- 10.0.0.99\n- nowhere-77\n"
+
+
+def paste(page: Page, text: str = TICKET) -> None:
+    page.get_by_role("link", name="Paste a list").click()
+    page.get_by_label("Names or addresses").fill(text)
+    page.get_by_role("button", name="Find them").click()
+    expect(page.get_by_text("3 of 7 entries found")).to_be_visible()
+
+
+def test_each_press_of_n_opens_the_next_host_in_a_window_of_its_own(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.go("/")
+    visitor.sign_in()
+    paste(page)
+    visitor.screenshot("worklist")
+
+    opened = []
+    for host in ("web-01", "legacy", "unmanaged"):
+        expect(page.locator("[aria-current=step]")).to_contain_text(host)
+        with page.expect_popup() as popup:
+            page.keyboard.press("n")
+        opened.append(popup.value)
+        expect(page.locator(".host", has_text=host)).to_contain_text("Asked for just now")
+        expect(page.locator("[data-launch-state]")).to_be_visible()
+    expect(page.get_by_role("button", name="Open next")).to_be_disabled()
+
+    expect(opened[1]).to_have_url(re.compile(r".*/launches/[0-9A-Z]{10}/$"))
+    assert Launch.objects.count() == 3
+    page.reload()
+    expect(page.locator(".host", has_text="unmanaged")).to_contain_text("does not manage")
+    visitor.screenshot("worklist-done")
+
+
+def test_a_window_that_the_browser_blocked_opens_nothing_and_is_not_skipped(visitor: Visitor) -> None:
+    page = visitor.page
+    page.add_init_script("window.open = () => null")
+    visitor.go("/")
+    visitor.sign_in()
+    paste(page)
+
+    page.get_by_role("button", name="Open next").click()
+
+    expect(page.locator("#launch-status")).to_contain_text("blocked the new window")
+    expect(page.locator("[aria-current=step]")).to_contain_text("web-01")
+    assert not Launch.objects.exists()
+
+
+def test_a_list_works_without_scripts(visitor_without_scripts: Visitor) -> None:
+    page = visitor_without_scripts.page
+    visitor_without_scripts.go("/")
+    visitor_without_scripts.sign_in()
+    paste(page)
+    expect(page.get_by_role("button", name="Open next")).to_be_hidden()
+
+    with page.expect_popup() as popup:
+        page.get_by_role("button", name="Open web-01 as ops in a new window").click()
+    expect(popup.value).to_have_url(ARRIVED)
+    page.reload()
+
+    expect(page.locator(".host", has_text="web-01")).to_contain_text("Link handed to the browser")
+    assert Launch.objects.get().state == LaunchState.OPENED
