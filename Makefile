@@ -32,8 +32,11 @@ check-migrations: venv-dev ## models and migrations agree; none stops the releas
 	@$(PY) -m tests.production migrations
 	@$(PY) -m tests.database.lint
 
-check-translations: venv-dev ## every catalogue compiles (none yet: English is in the source)
-	@find portal accounts omaccess -name '*.po' | while read -r file; do msgfmt --check -o /dev/null "$$file" || exit 1; done
+check-translations: venv-dev ## every text is in every language, and the compiled catalogues are those of the texts
+	@$(PY) -m tests.messages check
+
+messages: venv-dev ## collect the texts into the catalogues and compile them (needs GNU gettext)
+	@$(PY) -m tests.messages collect
 
 check-deploy: venv-dev ## Django's deployment checks under production settings, on SQLite and PostgreSQL
 	@$(PY) -m tests.production deploy
@@ -100,4 +103,4 @@ venv-made:
 	rm -rf .venv && $$found -m venv .venv
 
 .PHONY: help demo test check check-format check-lint check-types check-templates check-migrations \
-	check-translations check-deploy check-dependencies check-licences check-audit licences sbom verify-cloud soak bench lock venv-run venv-dev venv-made
+	check-translations check-deploy check-dependencies check-licences check-audit licences messages sbom verify-cloud soak bench lock venv-run venv-dev venv-made

@@ -44,6 +44,10 @@ class User(AbstractBaseUser, PermissionsMixin):
         default=True,
         help_text=_("An inactive person cannot sign in and opens nothing. Disable people, never delete them."),
     )
+    # How the pages look to this person. Empty: as the browser says.
+    language = models.CharField(_("language"), max_length=10, blank=True, default="", db_default="")
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True, default="", db_default="")
+    theme = models.CharField(_("colours"), max_length=5, blank=True, default="", db_default="")
     date_joined = models.DateTimeField(_("since"), default=timezone.now, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()

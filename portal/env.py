@@ -5,6 +5,7 @@ Every variable may also be given as ``NAME_FILE``, the path of a file that holds
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,6 +41,19 @@ def read_env_file() -> None:
     if not Path(path).is_file():
         raise ImproperlyConfigured(f"ENV_FILE names {path}, which is not a file.")
     env.read_env(path, recurse=False)
+
+
+def labels(name: str, default: Iterable[str]) -> frozenset[tuple[str, str]]:
+    """Labels such as ``env=prod``, separated by commas, as pairs in lower case.
+
+    Raises: ImproperlyConfigured for what is no label; nobody would see that a mark is missing.
+    """
+    texts: list[str] = [text.strip() for text in env.list(name, list(default))]
+    wrong = [text for text in texts if "=" not in text or text.startswith("=")]
+    if wrong:
+        raise ImproperlyConfigured(f"{name}: {wrong[0]!r} is no label; env=prod is one.")
+    pairs = (text.lower().split("=", 1) for text in texts)
+    return frozenset((key.strip(), value.strip()) for key, value in pairs)
 
 
 def required(name: str, *, why: str) -> str:

@@ -11,7 +11,10 @@ import structlog
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
+from django.utils import timezone
 
+from accounts import preferences
 from omaccess import metrics
 
 log = structlog.get_logger(__name__)
@@ -74,6 +77,34 @@ class HealthMiddleware:
         return view(request) if view else self.get_response(request)
 
 
+class CompressionMiddleware(GZipMiddleware):
+    """Pages travel compressed, a tenth of their size, unless their address has a query.
+
+    What a query says is repeated on the page (searches, filters), beside names that are nobody else's business; whoever
+    can choose the one and watch the length of the answer could guess the other. So such pages go out as they are.
+    """
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        is_page = response.status_code == 200 and response.get("Content-Type", "").startswith("text/html")
+        if request.method != "GET" or request.META.get("QUERY_STRING") or not is_page:
+            return response
+        return super().process_response(request, response)
+
+
+class PreferencesMiddleware:
+    """Time zone and colours as the browser says; what the person chose follows when it is known who it is."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        preferences.activate(request)
+        try:
+            return self.get_response(request)
+        finally:
+            timezone.deactivate()
+
+
 class SignInMiddleware(LoginRequiredMiddleware):
     """Django's, but for public views it does not even ask who somebody is: health must not need the database."""
 
@@ -89,6 +120,7 @@ class SignInMiddleware(LoginRequiredMiddleware):
         answer = super().process_view(request, view_func, view_args, view_kwargs)
         if answer is None and request.user.is_authenticated:
             structlog.contextvars.bind_contextvars(user_id=request.user.pk)
+            preferences.activate(request, request.user)
         return answer
 
 

@@ -5,6 +5,7 @@ Every variable is explained in deploy/env.example.
 
 import datetime as dt
 import ipaddress
+import re
 import zoneinfo
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,8 @@ from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
-from django.utils.translation import gettext_lazy as _
 
-from portal.env import check_address, env, read_env_file, required
+from portal.env import check_address, env, labels, read_env_file, required
 from portal.logs import formatter
 
 read_env_file()
@@ -30,6 +30,17 @@ VAULT_KEYS = required("VAULT_KEYS", why="It encrypts the stored IAM secrets.")
 DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / "var" / "data")))
 SITE_NAME = env.str("SITE_NAME", "Sallyport")
 SUPPORT_CONTACT = env.str("SUPPORT_CONTACT", "")
+# Empty: our own colour. The pages mix lighter and darker steps from it.
+SITE_ACCENT = env.str("SITE_ACCENT", "")
+if SITE_ACCENT and not re.fullmatch(r"#[0-9a-fA-F]{6}", SITE_ACCENT):
+    raise ImproperlyConfigured(f"SITE_ACCENT is {SITE_ACCENT!r}; it is a colour like #0b6b6b.")
+# A folder whose files stand in for ours of the same name, such as img/logo.svg.
+BRAND_DIR = env.str("BRAND_DIR", "")
+# A host with one of these labels is marked as production wherever it is shown. Case does not matter.
+PRODUCTION_LABELS = labels(
+    "PRODUCTION_LABELS",
+    [f"{key}={value}" for key in ("env", "environment", "stage") for value in ("prod", "production", "prd", "live")],
+)
 
 CLOUD = env.str("CLOUD", "huawei")
 if CLOUD not in {"huawei", "sandbox"}:
@@ -126,9 +137,11 @@ MIDDLEWARE = [
     "portal.middleware.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "portal.middleware.CompressionMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "portal.middleware.PreferencesMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -160,7 +173,7 @@ TEMPLATES = [
 
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", str(DATA_DIR / "static")))
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [*([BRAND_DIR] if BRAND_DIR else []), BASE_DIR / "static"]
 STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
@@ -383,9 +396,13 @@ CELERY_BEAT_SCHEDULE = {
 
 # --- words and times -----------------------------------------------------------------------------
 
-LANGUAGE_CODE = "en"
-LANGUAGES = [("en", _("English"))]
+# Each in its own words, so that everybody recognises theirs.
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+LANGUAGE_CODE = env.str("LANGUAGE", "en")
+if LANGUAGE_CODE not in dict(LANGUAGES):
+    raise ImproperlyConfigured(f"LANGUAGE is {LANGUAGE_CODE!r}; it is {' or '.join(dict(LANGUAGES))}.")
 LOCALE_PATHS = [BASE_DIR / "portal" / "locale"]
+FORMAT_MODULE_PATH = ["portal.formats"]
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = env.str("TIME_ZONE", "UTC")

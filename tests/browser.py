@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, expect
 
 from tests.factories import PASSWORD
 from tests.inventory import Inventory
@@ -26,12 +27,15 @@ PATIENCE_MS = 15_000
 
 
 @pytest.fixture(scope="session")
-def chromium(django_db_setup: None, chromium_path: Path) -> Iterator[Browser]:
-    """One browser for all tests. Started after the database: Django keeps connections apart by running event loop."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path, args=ARGUMENTS)
-        yield browser
-        browser.close()
+def browser_type_launch_args(django_db_setup: None, chromium_path: Path) -> dict[str, Any]:
+    """How the browser starts: after the database, for Django keeps connections apart by running event loop."""
+    return {"executable_path": chromium_path, "args": ARGUMENTS, "headless": True}
+
+
+@pytest.fixture(scope="session")
+def chromium(browser: Browser) -> Browser:
+    """One browser for all tests."""
+    return browser
 
 
 @dataclass

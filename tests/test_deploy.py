@@ -30,12 +30,12 @@ READERS = [
 
 
 def variables_read(path: Path) -> Iterator[str]:
-    """Names given to env.str("NAME"), required("NAME") and os.environ.get("NAME")."""
+    """Names given to env.str("NAME"), required("NAME"), labels("NAME") and os.environ.get("NAME")."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not (isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)):
             continue
         function = ast.unparse(node.func)
-        if re.fullmatch(r"env\.\w+|required|os\.environ\.get", function) and isinstance(node.args[0].value, str):
+        if re.fullmatch(r"env\.\w+|required|labels|os\.environ\.get", function) and isinstance(node.args[0].value, str):
             yield node.args[0].value
 
 

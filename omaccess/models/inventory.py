@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
@@ -187,6 +188,11 @@ class Host(models.Model):
     def clean(self) -> None:
         self.address_key = address_key(self.address)
 
+    @property
+    def is_production(self) -> bool:
+        """By its labels, which whoever shows many hosts has prefetched."""
+        return any(label.is_production for label in self.labels.all())
+
 
 class Label(models.Model):
     """A key and a value on a host, such as env=prod. Grants may reach hosts by them."""
@@ -207,6 +213,10 @@ class Label(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key}={self.value}"
+
+    @property
+    def is_production(self) -> bool:
+        return (self.key.lower(), self.value.lower()) in settings.PRODUCTION_LABELS
 
 
 class HostAccount(models.Model):

@@ -93,7 +93,7 @@ class ActivityQuery:
 @require_safe
 def activity(request: SignedInRequest) -> HttpResponse:
     query = ActivityQuery.of(request.GET)
-    found = list(query.launches(request.user).select_related("account__host__instance")[: PAGE + 1])
+    found = list(_shown(query.launches(request.user))[: PAGE + 1])
     older = replace(query, before=found[PAGE - 1].pk) if len(found) > PAGE else None
     context = {
         "nav": "activity",
@@ -106,6 +106,11 @@ def activity(request: SignedInRequest) -> HttpResponse:
         "export": query.export_address(),
     }
     return render(request, "omaccess/activity/list.html", context)
+
+
+def _shown(launches: LaunchQuerySet) -> LaunchQuerySet:
+    """With what a row tells: whom to ask, and whether the host is production."""
+    return launches.select_related("account__host__instance").prefetch_related("account__host__labels")
 
 
 _COLUMNS = (

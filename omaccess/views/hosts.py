@@ -174,6 +174,7 @@ def host_page(
         "nav": "hosts",
         "host": shown,
         "chips": label_chips(shown.labels.all()),
+        "is_production": shown.is_production,
         "is_favourite": Favourite.objects.filter(user=request.user, host=shown).exists(),
         "rows": account_rows(accounts, user=request.user, at=now, selected=selected, asked=asked),
         "reasons": usual.reasons,

@@ -110,6 +110,7 @@ def launch(request: SignedInRequest, reference: str) -> HttpResponse:
         "launch": found,
         "outcome": outcome,
         "explanation": explanation,
+        "is_production": found.account.host.is_production,
         "host_url": _host_url(found) if decision.is_visible else "",
         "offers_retry": explanation is not None and explanation.retry.is_offered and decision.is_open,
         "once": uuid.uuid4(),

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django_htmx.middleware import HtmxDetails
 
+from accounts import preferences
 from accounts.models import User
 from omaccess.forms import LaunchForm
 
@@ -41,6 +42,7 @@ def sign_in_leads_to(where: Callable[..., str]) -> Callable[[View], View]:
                 return redirect_to_login(where(request, *args, **kwargs))
             # As SignInMiddleware does for the views that it guards.
             structlog.contextvars.bind_contextvars(user_id=request.user.pk)
+            preferences.activate(request, request.user)
             return view(request, *args, **kwargs)
 
         return guarded

@@ -19,8 +19,6 @@ from omaccess.models import Host, HostAccount, Label
 from omaccess.policies import Decision
 from omaccess.reach import Openable
 
-PRODUCTION_KEYS = frozenset({"env", "environment", "stage"})
-PRODUCTION_VALUES = frozenset({"prod", "production", "prd", "live"})
 BUTTONS_PER_HOST = 6
 SOON = dt.timedelta(days=7)
 """Access that ends within this time is announced."""
@@ -37,8 +35,7 @@ class LabelChip:
     @classmethod
     def of(cls, label: Label, list_address: str) -> LabelChip:
         text = str(label)
-        is_production = label.key.lower() in PRODUCTION_KEYS and label.value.lower() in PRODUCTION_VALUES
-        return cls(text, is_production, f"{list_address}?{urlencode({'label': text})}")
+        return cls(text, label.is_production, f"{list_address}?{urlencode({'label': text})}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,13 @@
 "use strict";
 
 (() => {
+  // Only the browser knows where somebody is; from the next page on times are in their zone.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone && !document.cookie.split("; ").includes(`tz=${zone}`)) {
+    const secure = window.location.protocol === "https:" ? "; Secure" : "";
+    document.cookie = `tz=${zone}; path=/; max-age=31536000; SameSite=Lax${secure}`;
+  }
+
   const menu = document.querySelector("details.menu");
 
   document.addEventListener("click", (event) => {

@@ -301,6 +301,7 @@ def test_a_start_with_everything_set_succeeds(tmp_path: Path) -> None:
         ({"TRUSTED_PROXIES": "everybody"}, "TRUSTED_PROXIES"),
         ({"CLOUD": "aws"}, "CLOUD is 'aws'"),
         ({"TRUSTED_PROXIES": "10.0.0.1/8"}, "TRUSTED_PROXIES"),
+        ({"PRODUCTION_LABELS": "env=prod,critical"}, "PRODUCTION_LABELS: 'critical' is no label"),
         ({"ENV_FILE": "/nowhere/env"}, "ENV_FILE names /nowhere/env"),
         ({"CLOUD_ENDPOINTS": "http://iam.example.com"}, "CLOUD_ENDPOINTS"),
     ],

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from omaccess.meta import Meta
 from omaccess.models import AuditEvent
-from portal.middleware import ClientAddressMiddleware, RequestContextMiddleware
+from portal.middleware import ClientAddressMiddleware, CompressionMiddleware, RequestContextMiddleware
 
 PROXIES = ["10.0.0.0/8", "192.168.7.7/32", "fd00::/8", "::1/128"]
 
@@ -203,3 +203,30 @@ def test_the_id_is_in_the_log_context_of_its_own_request_only() -> None:
     RequestContextMiddleware(lambda request: HttpResponse())(RequestFactory().get("/"))
     assert seen == ["edge-0000000001", "edge-0000000002"]
     assert "left_over" not in structlog.contextvars.get_contextvars()
+
+
+def compressed(
+    path: str = "/", *, method: str = "GET", status: int = 200, kind: str = "text/html; charset=utf-8"
+) -> bool:
+    request = RequestFactory().generic(method, path, HTTP_ACCEPT_ENCODING="gzip, br")
+    response = HttpResponse("page " * 200, status=status, content_type=kind)
+    answer = CompressionMiddleware(lambda _request: response).process_response(request, response)
+    return answer.get("Content-Encoding") == "gzip"
+
+
+def test_pages_are_compressed() -> None:
+    assert compressed()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"path": "/?q=web"},
+        {"method": "POST"},
+        {"status": 422},
+        {"kind": "text/csv"},
+    ],
+)
+def test_what_may_repeat_somebodys_words_is_not_compressed(asked: dict[str, Any]) -> None:
+    """Its length would tell whether they occur a second time, beside them."""
+    assert not compressed(**asked)

@@ -71,6 +71,39 @@ def test_the_list_shows_what_may_be_opened_and_nothing_else(signed_in: Client, u
     assert "ended" not in page
 
 
+@pytest.mark.parametrize(
+    ("labels", "is_production"),
+    [
+        ({"env": "prod"}, True),
+        ({"Stage": "LIVE"}, True),
+        ({"team": "shop", "environment": "production"}, True),
+        ({"env": "preprod"}, False),
+        ({"prod": "env"}, False),
+        ({}, False),
+    ],
+)
+def test_production_is_marked_by_word_and_edge_in_the_list_and_on_its_page(
+    signed_in: Client, user: User, labels: dict[str, str], is_production: bool
+) -> None:
+    account = granted(user, name="mine", labels=labels)
+
+    for path in ("/", f"/hosts/{account.host_id}/"):
+        page = signed_in.get(path).content.decode()
+        assert ('<span class="badge badge-prod">production</span>' in page) is is_production
+        assert ("host-is-prod" in page) is is_production
+        assert ("button-prod" in page) is is_production
+
+
+def test_which_labels_mean_production_can_be_set(signed_in: Client, user: User, settings: Settings) -> None:
+    settings.PRODUCTION_LABELS = frozenset({("tier", "customer")})
+    granted(user, labels={"tier": "Customer"})
+    granted(user, labels={"env": "prod"})
+
+    page = signed_in.get("/").content.decode()
+
+    assert page.count("badge-prod") == 1
+
+
 def test_without_any_grant_the_list_says_whom_to_ask(signed_in: Client, settings: Settings) -> None:
     settings.SUPPORT_CONTACT = "bastion-team@acme.example"
 

@@ -491,3 +491,15 @@ def test_the_opening_page_does_nothing(staff: Client, sandbox: SandboxServer) ->
     assert response.status_code == 200
     assert b"<form" not in response.content
     assert sandbox.control.counters() == {}
+
+
+@pytest.mark.parametrize("path", ["/activity/", "/launches/{reference}/"])
+def test_a_launch_on_production_says_so(client: Client, path: str) -> None:
+    launch = LaunchFactory(account__host__labels={"env": "prod"})
+    other = LaunchFactory(user=launch.user)
+    client.force_login(launch.user)
+
+    page = client.get(path.format(reference=launch.reference)).content.decode()
+
+    assert page.count("badge-prod") == 1
+    assert "badge-prod" not in client.get(f"/launches/{other.reference}/").content.decode()

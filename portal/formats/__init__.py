@@ -1,0 +1,1 @@
+"""How times are written in each language. All name their zone: people compare them with other people's."""
