@@ -87,6 +87,7 @@ def _operations(stocked: Stocked, web: Server) -> dict[str, Side]:
             f"hosts page, {words}": partial(browser.get, "/"),
             f"exact search, {words}": partial(_find, browser, f"/?q={stocked.exact}", stocked.exact),
             f"prefix search, {words}": partial(_find, browser, f"/?q={SEARCHED}", SEARCHED),
+            f"any-part search, {words}": partial(_find, browser, f"/?q={SEARCHED[1:]}", SEARCHED),
             f"host page, {words}": partial(browser.get, f"/hosts/{stocked.host}/"),
             f"launch, {words}": partial(browser.press, form),
         }
