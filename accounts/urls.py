@@ -4,11 +4,12 @@ from allauth.account import views as allauth
 from django.urls import path
 
 from accounts import views
+from accounts.recognition import recognising
 
 urlpatterns = [
     path("login/", allauth.login, name="account_login"),
-    path("logout/", allauth.logout, name="account_logout"),
+    path("logout/", recognising(allauth.logout), name="account_logout"),
     path("inactive/", allauth.account_inactive, name="account_inactive"),
-    path("reauthenticate/", allauth.reauthenticate, name="account_reauthenticate"),
-    path("password/change/", views.password_change, name="account_change_password"),
+    path("reauthenticate/", recognising(allauth.reauthenticate), name="account_reauthenticate"),
+    path("password/change/", recognising(views.password_change), name="account_change_password"),
 ]

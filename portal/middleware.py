@@ -15,6 +15,7 @@ from django.middleware.gzip import GZipMiddleware
 from django.utils import timezone
 
 from accounts import preferences
+from accounts.recognition import recognise
 from omaccess import metrics
 
 log = structlog.get_logger(__name__)
@@ -118,9 +119,8 @@ class SignInMiddleware(LoginRequiredMiddleware):
         if not getattr(view_func, "login_required", True):
             return None
         answer = super().process_view(request, view_func, view_args, view_kwargs)
-        if answer is None and request.user.is_authenticated:
-            structlog.contextvars.bind_contextvars(user_id=request.user.pk)
-            preferences.activate(request, request.user)
+        if answer is None:
+            recognise(request)
         return answer
 
 

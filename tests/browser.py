@@ -12,24 +12,16 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 
 from tests.factories import PASSWORD
 from tests.inventory import Inventory
+from tests.services import CHROMIUM_ARGUMENTS
 
 SCREENSHOTS = Path(__file__).parents[1] / "var" / "screenshots"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PATIENCE_MS = 15_000
 
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(django_db_setup: None, chromium_path: Path) -> dict[str, Any]:
     """How the browser starts: after the database, for Django keeps connections apart by running event loop."""
-    return {"executable_path": chromium_path, "args": ARGUMENTS, "headless": True}
+    return {"executable_path": chromium_path, "args": CHROMIUM_ARGUMENTS, "headless": True}
 
 
 @pytest.fixture(scope="session")

@@ -83,6 +83,17 @@ def redis_server() -> Service:
     return Service("Redis", "", f"Redis does not answer at {where} ({problem})")
 
 
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
 @functools.cache
 def chromium() -> Service:
     """A Chromium: CHROMIUM_PATH, else the usual names."""

@@ -7,15 +7,14 @@ from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
 
-import structlog
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django_htmx.middleware import HtmxDetails
 
-from accounts import preferences
 from accounts.models import User
+from accounts.recognition import recognise
 from omaccess.forms import LaunchForm
 
 View = Callable[..., HttpResponse]
@@ -38,11 +37,8 @@ def sign_in_leads_to(where: Callable[..., str]) -> Callable[[View], View]:
         @login_not_required
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            if not request.user.is_authenticated:
+            if not recognise(request):
                 return redirect_to_login(where(request, *args, **kwargs))
-            # As SignInMiddleware does for the views that it guards.
-            structlog.contextvars.bind_contextvars(user_id=request.user.pk)
-            preferences.activate(request, request.user)
             return view(request, *args, **kwargs)
 
         return guarded

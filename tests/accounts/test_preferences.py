@@ -46,6 +46,13 @@ def test_what_somebody_chose_holds_on_every_page_and_in_every_browser(signed_in:
         assert '<html lang="zh-hans" data-theme="dark">' in page
 
 
+@pytest.mark.parametrize("path", ["/accounts/logout/", "/accounts/reauthenticate/", "/accounts/password/change/"])
+def test_pages_around_the_sign_in_know_who_is_signed_in(signed_in: Client, user: User, path: str) -> None:
+    User.objects.filter(pk=user.pk).update(language="zh-hans")
+
+    assert lang(signed_in, path) == "zh-hans"
+
+
 @pytest.mark.parametrize("field", ["language", "time_zone", "theme"])
 @pytest.mark.parametrize("rubbish", ["klingon", "../../etc/passwd", "\x00", "x" * 10_000])
 def test_rubbish_is_refused_and_nothing_is_kept(signed_in: Client, user: User, field: str, rubbish: str) -> None:

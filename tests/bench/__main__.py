@@ -9,7 +9,8 @@ against itself too: how far that control is from 1.0 is how far the other figure
 Prints a table and writes it to var/bench/ as JSON and Markdown. Nothing is asserted. What is started or made is gone at
 the end. Options, by environment:
 
-    BENCH_ONLY          parts, with commas between: launch, speed (also called memory), lists, audit, records, demo
+    BENCH_ONLY          parts, with commas between: launch, speed (also called memory), lists, screens, audit, records,
+                        demo
     BENCH_DATABASES     postgresql, sqlite
     BENCH_HOSTS         sizes of the inventory: 100,10000,100000
     BENCH_EVENTS        sizes of the audit: 10000,1000000
@@ -35,7 +36,7 @@ import psycopg
 import redis
 
 from tests import production, services
-from tests.bench import audit, demo, launch, lists, records, speed
+from tests.bench import audit, demo, launch, lists, records, screens, speed
 from tests.bench.options import Options, UnknownOption
 from tests.bench.report import Report, machine
 from tests.bench.servers import DoesNotStart
@@ -46,6 +47,7 @@ _PARTS: dict[str, Callable[[Workbench, str], None]] = {
     "launch": launch.run,
     "speed": speed.run,
     "lists": lists.run,
+    "screens": screens.run,
     "audit": audit.run,
     "records": records.run,
     "demo": demo.run,

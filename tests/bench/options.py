@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-PARTS = ("launch", "speed", "lists", "audit", "records", "demo")
+PARTS = ("launch", "speed", "lists", "screens", "audit", "records", "demo")
 DATABASES = ("postgresql", "sqlite")
 _MORE_NAMES = {"memory": "speed"}
 """Memory is looked at after every part that serves; whoever asks for it alone gets the part with the most requests."""

@@ -56,6 +56,25 @@ def test_a_tiny_run_measures_writes_its_table_and_leaves_nothing_behind(tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
+@pytest.mark.e2e
+def test_a_tiny_run_looks_at_real_screens(tmp_path: Path, chromium_path: Path) -> None:
+    written = _bench(tmp_path, BENCH_ONLY="screens", CHROMIUM_PATH=str(chromium_path))
+
+    figures = {row["what"]: row["figure"] for row in written["rows"]}
+    assert figures["key to painted answer"] == 1
+    assert figures["hosts page, cold cache, processor 4 x slower, 12 hosts: largest paint"] > 0
+    assert figures["hosts page, cold cache, processor 4 x slower: layout shift"] == 0
+    assert not [note for note in written["notes"] if "because" in note], written["notes"]
+
+
+def test_a_side_may_say_itself_how_long_it_took() -> None:
+    sample = Sample()
+
+    sample.run(lambda: 12.5)
+
+    assert sample.times == [12.5]
+
+
 def test_sides_are_measured_in_turn() -> None:
     order: list[str] = []
 
