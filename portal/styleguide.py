@@ -62,7 +62,7 @@ def styleguide(request: HttpRequest) -> HttpResponse:
         "long": LONG,
         "icons": ICONS,
         "chips": _chips(("team=shop", False, "#chips"), ("team=shop", False, ""), ("env=prod", True, "#chips")),
-        "long_chip": LabelChip(f"note={LONG}", False, "#chips"),
+        "long_chips": [LabelChip(f"note={LONG}", False, "#chips")],
         "at": dt.datetime(2026, 3, 1, 9, 30, tzinfo=dt.UTC),
         "form": SampleForm(auto_id="good-%s"),
         "wrong_form": wrong,

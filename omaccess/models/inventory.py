@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from omaccess.cloud.login_url import parse_origin
@@ -188,7 +189,7 @@ class Host(models.Model):
     def clean(self) -> None:
         self.address_key = address_key(self.address)
 
-    @property
+    @cached_property
     def is_production(self) -> bool:
         """By its labels, which whoever shows many hosts has prefetched."""
         return any(label.is_production for label in self.labels.all())

@@ -10,6 +10,8 @@ from types import MappingProxyType
 from urllib.parse import urlencode
 
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext
 
 from accounts.models import User
@@ -66,6 +68,20 @@ class AccountRow:
         return self.decision.is_open and not self.decision.asks_reason and not self.decision.asks_ticket
 
     @property
+    def action(self) -> str:
+        """What the button does, for those who cannot see where it stands."""
+        names = {"host": self.account.host.name, "account": self.account.name}
+        return gettext("Open %(host)s as %(account)s in a new window") % names
+
+    @property
+    def note(self) -> str:
+        """What there is to know before pressing it."""
+        if self.ends_soon and self.decision.valid_until:
+            until = date_format(timezone.localtime(self.decision.valid_until), "SHORT_DATETIME_FORMAT")
+            return gettext("Your access ends soon: %(until)s") % {"until": until}
+        return gettext("Privileged account") if self.account.is_privileged else ""
+
+    @property
     def ticket_help(self) -> str:
         patterns = sorted({grant.ticket_pattern for grant in self.decision.usable if grant.ticket_pattern})
         return gettext("In the form %(patterns)s.") % {"patterns": gettext(" or ").join(patterns)} if patterns else ""
@@ -118,7 +134,7 @@ class HostRow:
 
     @property
     def is_production(self) -> bool:
-        return any(chip.is_production for chip in self.chips)
+        return self.host.is_production
 
     @property
     def usual(self) -> AccountRow | None:

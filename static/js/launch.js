@@ -9,6 +9,7 @@
   }
   const READY_MS = 2000; // how long the new window may take to load before the form is sent into it anyway
   const POLLS_MS = [600, 700, 900, 1200, 1500, 2000, 2500, 3000, 3000]; // 15 s together, longer than any attempt
+  const NO_ID = "00000000-0000-0000-0000-000000000000"; // stands in the address for the id of a launch
   const GUARD_MS = 1500; // a second click within this time is a slip
 
   let blocked = false;
@@ -80,11 +81,14 @@
   };
 
   const launch = async (form) => {
+    if (!window.navigator.onLine) {
+      show("offline"); // a window would hold the browser's own error page, and nobody would know what was asked
+      return;
+    }
     const once = uuid();
     const name = `sallyport-${once}`;
-    const statusUrl = form.dataset.statusUrl.replace(form.elements.once.value, once);
+    const statusUrl = region.dataset.statusUrl.replace(NO_ID, once);
     form.elements.once.value = once;
-    form.dataset.statusUrl = statusUrl;
     // Not noopener: the form needs a window with a name. The bastion's page loses its handle on ours by COOP.
     const opened = window.open(region.dataset.openingUrl, name);
     if (!opened) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
@@ -54,9 +55,9 @@ class Browser:
         if session_key:
             self.headers["Cookie"] = f"__Host-session={session_key}"
 
-    def get(self, path: str) -> str:
-        """A page's text. Raises: WrongAnswer for anything but 200."""
-        answer = self._request("GET", path)
+    def get(self, path: str, more: Mapping[str, str] | None = None) -> str:
+        """A page's text; `more` headers go with the usual ones. Raises: WrongAnswer for anything but 200."""
+        answer = self._request("GET", path, headers={**self.headers, **more} if more else None)
         if answer.status != 200:
             raise WrongAnswer(f"status {answer.status}")
         return answer.data.decode()

@@ -53,8 +53,8 @@ def run(bench: Workbench, vendor: str) -> None:
         for hosts in bench.options.hosts:
             stocked = bench.stocked(vendor, hosts)
             # Chromium takes cookies for secure connections only from there; HTTPS itself is the proxy's.
-            allowed = {"ALLOWED_HOSTS": f"{servers.HOST},localhost"}
-            served[hosts] = stocked, serving.enter_context(servers.portal(stocked.installation.env, **allowed))
+            env = {**stocked.installation.env, "ALLOWED_HOSTS": f"{servers.HOST},localhost"}
+            served[hosts] = stocked, serving.enter_context(servers.portal(env))
         with _chromium() as browser:
             _keys(bench, vendor, served, browser)
             _first_page(bench, vendor, served, browser)

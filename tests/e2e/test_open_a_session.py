@@ -7,7 +7,7 @@ import re
 import pytest
 from django.contrib.sessions.models import Session
 from django.utils import timezone
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from omaccess.causes import Cause
 from omaccess.models import AuditEvent, Grant, HostAccount, Launch, LaunchState, LoginAddress
@@ -236,6 +236,39 @@ def test_a_blocked_window_is_said_and_asks_nothing(visitor: Visitor, committed_i
     status.get_by_role("button", name="Close").click()
     expect(status).to_be_empty()
     assert not Launch.objects.exists()
+
+
+def test_offline_nothing_is_asked_for_and_it_is_said(visitor: Visitor, committed_inventory: Inventory) -> None:
+    visitor.sign_in()
+    visitor.context.set_offline(True)
+
+    visitor.page.get_by_role("button", name="Open web-01 as root").click()
+
+    status = visitor.page.locator("#launch-status")
+    expect(status).to_contain_text("You are offline")
+    visitor.screenshot("offline")
+    assert len(visitor.context.pages) == 1
+    assert not Launch.objects.exists()
+    visitor.context.set_offline(False)
+    expect(visitor.open("root")).to_have_url(ARRIVED)
+
+
+def test_a_network_that_fails_for_a_moment_loses_no_outcome(visitor: Visitor, committed_inventory: Inventory) -> None:
+    visitor.sign_in()
+    failed: list[str] = []
+
+    def fail_once(route: Route) -> None:
+        if failed:
+            route.continue_()
+        else:
+            failed.append(route.request.url)
+            route.abort("internetdisconnected")
+
+    visitor.page.route("**/launches/status/**", fail_once)
+    visitor.open("root")
+
+    expect(visitor.page.locator("[data-launch-state=opened]")).to_be_visible()
+    assert failed
 
 
 def test_reason_and_ticket_are_asked_before_anything_opens(visitor: Visitor, committed_inventory: Inventory) -> None:

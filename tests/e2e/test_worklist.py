@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
 from omaccess.models import Launch, LaunchState
 from tests.browser import Visitor
+from tests.factories import UserFactory
 
 ARRIVED = re.compile(r"^http://127\.0\.0\.1:")
 TICKET = "Please look at:\n- web-01.\n- legacy\n- 10.0.0.99\n- nowhere-77\n"
@@ -56,6 +58,43 @@ def test_a_window_that_the_browser_blocked_opens_nothing_and_is_not_skipped(visi
     expect(page.locator("#launch-status")).to_contain_text("blocked the new window")
     expect(page.locator("[aria-current=step]")).to_contain_text("web-01")
     assert not Launch.objects.exists()
+
+
+def test_what_was_pasted_survives_a_session_that_ended(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.go("/")
+    visitor.sign_in()
+    page.get_by_role("link", name="Paste a list").click()
+    page.get_by_label("Names or addresses").fill(TICKET)
+    Session.objects.all().delete()
+
+    page.get_by_role("button", name="Find them").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    visitor.sign_in()
+
+    expect(page.get_by_text("Your text is still here")).to_be_visible()
+    expect(page.get_by_label("Names or addresses")).to_have_value(TICKET)
+    visitor.screenshot("worklist-after-expiry")
+    page.get_by_role("button", name="Find them").click()
+    expect(page.get_by_text("3 of 7 entries found")).to_be_visible()
+    expect(page.get_by_text("Your text is still here")).to_be_hidden()
+
+
+def test_what_was_pasted_is_not_shown_to_whoever_signs_in_next(visitor: Visitor) -> None:
+    page = visitor.page
+    UserFactory(username="colleague")
+    visitor.sign_in()
+    visitor.go("/worklist/")
+    page.get_by_label("Names or addresses").fill(TICKET)
+    Session.objects.all().delete()
+
+    page.get_by_role("button", name="Find them").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    visitor.sign_in("colleague")
+
+    expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
+    expect(page.get_by_label("Names or addresses")).to_have_value("")
+    assert page.evaluate("window.sessionStorage.getItem('sallyport-pasted')") is None
 
 
 def test_a_list_works_without_scripts(visitor_without_scripts: Visitor) -> None:
