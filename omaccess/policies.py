@@ -10,8 +10,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
-from django.contrib.auth.models import Group
-from django.db.models import BigIntegerField, CharField, DateTimeField, Q
+from django.db.models import BigIntegerField, CharField, DateTimeField, prefetch_related_objects
 
 from accounts.models import User
 from omaccess.causes import Cause
@@ -69,9 +68,7 @@ class Decision:
 
 def grants_reaching() -> GrantQuerySet:
     """For a compiled query: the grants of a given person (`user`) that reach a given account (`host`, `name`)."""
-    user = given("user", BigIntegerField())
-    # As `Grant.objects.of`, which needs the person at hand.
-    own = Grant.objects.filter(Q(user=user) | Q(group__in=Group.objects.filter(user=user)))
+    own = Grant.objects.of_person(given("user", BigIntegerField()))
     return own.reaching(HostAccount(host_id=given("host", BigIntegerField()), name=given("name", CharField())))
 
 
@@ -98,7 +95,7 @@ def decide(account: HostAccount, *, user: User, at: dt.datetime) -> Decision:
 
 def decide_many(accounts: Sequence[HostAccount], *, user: User, at: dt.datetime) -> dict[int, Decision]:
     """Decisions by account id, in three queries. Hosts, instances and the hosts' labels should be loaded."""
-    held = Held.by(user, accounts, at=at) if user.is_active else Held()
+    held = Held.by(user, accounts, at=at) if user.is_active and accounts else Held()
     return {account.pk: _decide(account, held.reaching(account), user, at) for account in accounts}
 
 
@@ -112,10 +109,13 @@ class HeldGrant:
 
     @classmethod
     def of(cls, grant: Grant) -> HeldGrant:
+        """Reads only what this kind of grant compares."""
+        clauses = grant.label_clauses.all() if grant.target == Grant.Target.LABELS else ()
+        names = () if grant.every_account else grant.account_names.all()
         return cls(
             grant,
-            frozenset((clause.key, clause.value) for clause in grant.label_clauses.all()),
-            frozenset(row.name for row in grant.account_names.all()),
+            frozenset((clause.key, clause.value) for clause in clauses),
+            frozenset(row.name for row in names),
         )
 
     def reaches(self, account: HostAccount, labels: Set[tuple[str, str]]) -> bool:
@@ -139,9 +139,12 @@ class Held:
     @classmethod
     def by(cls, user: User, accounts: Sequence[HostAccount], *, at: dt.datetime) -> Held:
         hosts = {account.host_id: account.host for account in accounts}
-        grants = Grant.objects.visible(at).near(user, hosts, {account.name for account in accounts})
+        grants = list(Grant.objects.visible(at).near(user, hosts, {account.name for account in accounts}))
+        # As `HeldGrant.of` reads them; most lists rest on grants of one kind.
+        prefetch_related_objects([grant for grant in grants if grant.target == Grant.Target.LABELS], "label_clauses")
+        prefetch_related_objects([grant for grant in grants if not grant.every_account], "account_names")
         held = cls(labels={pk: _labels_of(host) for pk, host in hosts.items()})
-        for grant in grants.prefetch_related("label_clauses", "account_names"):
+        for grant in grants:
             found = held.wide if grant.host_id is None else held.of_host.setdefault(grant.host_id, [])
             found.append(HeldGrant.of(grant))
         return held

@@ -12,10 +12,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import (
+    BigIntegerField,
+    DateTimeField,
+    Exists,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    prefetch_related_objects,
+)
 from django.db.models.lookups import IsNull
 
 from accounts.models import User
+from omaccess.compiled import Compiled, given
 from omaccess.models import BastionInstance, Grant, GrantAccount, GrantLabel, Host, HostAccount, Label
 from omaccess.models.access import HostAccountQuerySet, are_many, few
 from omaccess.search import Narrowed
@@ -24,6 +34,39 @@ MOST_GRANTS = 2_000
 """How many grants of one person are looked at; beyond it all hosts are walked."""
 MOST_WIDE = 500
 """Of how many grants by labels or by account names the hosts are looked up; beyond it all hosts are walked."""
+
+
+_IN_FORCE = Compiled(
+    lambda: (
+        Grant.objects.of_person(given("user", BigIntegerField()))
+        .in_force(given("at", DateTimeField()))
+        .order_by("target", "-every_account", "pk")  # "all" is first in the alphabet
+        .values_list("pk", "target", "every_account", "host_id")[: MOST_GRANTS + 1]
+    )
+)
+
+_VISIBLE = Compiled(
+    lambda: (
+        HostAccount.objects.reached_by(
+            *Grant.objects.visible(given("at", DateTimeField())).each_of(given("user", BigIntegerField()))
+        )
+        .filter(host=given("host", BigIntegerField()))
+        .select_related("host__instance")
+        .order_by("name")
+    )
+)
+
+
+def visible_on(host_id: int, *, user: User, at: dt.datetime) -> list[HostAccount]:
+    """The accounts of one host that have something to say to this person: `visible_to`, compiled once.
+
+    With their one host, its labels and its instance; without any, that host does not exist for this person.
+    """
+    accounts = _VISIBLE.rows(user=user.pk, host=host_id, at=at) if user.is_active else []
+    for account in accounts:
+        account.host = accounts[0].host
+    prefetch_related_objects([account.host for account in accounts[:1]], "labels")
+    return accounts
 
 
 class Openable:
@@ -88,12 +131,7 @@ class Reach:
         """Costs at most eight queries, each of them bounded."""
         if not user.is_active:
             return cls(is_narrow=True)
-        rows = list(
-            Grant.objects.of(user)
-            .in_force(at)
-            .order_by("target", "-every_account", "pk")  # "all" is first in the alphabet
-            .values_list("pk", "target", "every_account", "host_id")[: MOST_GRANTS + 1]
-        )
+        rows = _IN_FORCE.rows(user=user.pk, at=at)
         if any(target == Grant.Target.ALL and every_account for _pk, target, every_account, _host in rows):
             return cls(is_everything=True)
         if len(rows) > MOST_GRANTS:
@@ -117,8 +155,10 @@ def _hosts_of(wide: Sequence[tuple[int, str, bool]]) -> tuple[set[int], set[int]
         return set(), set()
     if len(wide) > MOST_WIDE:
         return None
-    of_labels = _compared(GrantLabel, wide, ("key", "value"), Label.objects.all())
-    of_names = _compared(GrantAccount, wide, ("name",), HostAccount.objects.all())
+    by_labels = [pk for pk, target, _every in wide if target == Grant.Target.LABELS]
+    by_names = [pk for pk, _target, every_account in wide if not every_account]
+    of_labels = _compared(GrantLabel, by_labels, ("key", "value"), Label.objects.all())
+    of_names = _compared(GrantAccount, by_names, ("name",), HostAccount.objects.all())
     if of_labels is None or of_names is None:
         return None
     whole, partly = Q(), Q()
@@ -159,13 +199,15 @@ def _labelled(rare: tuple[str, ...], clauses: Iterable[tuple[str, ...]]) -> Q:
 
 def _compared(
     model: type[GrantLabel] | type[GrantAccount],
-    wide: Sequence[tuple[int, str, bool]],
+    grants: Sequence[int],
     columns: tuple[str, ...],
     rows: QuerySet[Any],
 ) -> dict[int, dict[tuple[str, ...], bool]] | None:
-    """What grants compare (`columns`), by grant id, each with whether few rows have it; None when it is too much."""
+    """What these grants compare (`columns`), by their ids, each with whether few rows have it; None for too much."""
+    if not grants:
+        return {}
     compared = list(
-        model._default_manager.filter(grant__in=[pk for pk, _target, _every in wide])
+        model._default_manager.filter(grant__in=grants)
         .order_by("pk")
         .values_list("pk", "grant_id", *columns)[: MOST_WIDE + 1]
     )

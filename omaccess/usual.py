@@ -6,13 +6,24 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from django.db.models import BigIntegerField
+
 from accounts.models import User
+from omaccess.compiled import Compiled, given
 from omaccess.models import Launch, LaunchState
 
 LOOKED_AT = 200
 """How many of somebody's last launches say what they usually do."""
 OFFERED = 5
 """How many of the last reasons, and of the last tickets, a form offers."""
+
+_LAST = Compiled(
+    lambda: (
+        Launch.objects.filter(user=given("user", BigIntegerField()))
+        .order_by("-id")
+        .values_list("state", "account__host_id", "account_id", "reason", "ticket")[:LOOKED_AT]
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +42,7 @@ class Usual:
     @classmethod
     def of(cls, user: User) -> Usual:
         """One short walk along an index."""
-        columns = ("state", "account__host_id", "account_id", "reason", "ticket")
-        last = list(Launch.objects.of(user).order_by("-id").values_list(*columns)[:LOOKED_AT])
+        last = _LAST.rows(user=user.pk)
         opened = [(host_id, account_id) for state, host_id, account_id, *_typed in last if state == LaunchState.OPENED]
         account_of: dict[int, int] = {}
         for host_id, account_id in opened:

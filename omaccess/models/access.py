@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
@@ -41,10 +41,17 @@ def are_many(rows: models.QuerySet[Any]) -> Exists:
 class GrantQuerySet(models.QuerySet["Grant"]):
     def of(self, user: User) -> Self:
         """Grants whose subject is this person, or a group this person is in."""
-        return self.filter(Q(user=user) | Q(group__in=user.groups.all()))
+        return self.of_person(user.pk)
 
-    def each_of(self, user: User) -> tuple[Self, Self]:
-        """The same in two parts, by person and by group: as one, all grants of everybody are looked at for each row."""
+    def of_person(self, pk: Any) -> Self:
+        """The same by id, or by a place for one in a compiled query."""
+        return self.filter(Q(user=pk) | Q(group__in=Group.objects.filter(user=pk)))
+
+    def each_of(self, user: Any) -> tuple[Self, Self]:
+        """The same in two parts, by person and by group: as one, all grants of everybody are looked at for each row.
+
+        A person, or a place for an id in a compiled query.
+        """
         return self.filter(user=user), self.filter(group__user=user)
 
     def in_force(self, at: dt.datetime) -> Self:
@@ -72,18 +79,18 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         return self.filter(RawSQL(_REACHES, params, output_field=models.BooleanField()))  # noqa: S611 - our own text
 
     def near(self, user: User, host_ids: Iterable[int], names: Iterable[str]) -> Self:
-        """This person's that could reach one of these hosts under one of these account names; some of them may not."""
-        from omaccess.models.inventory import Label
+        """This person's that could reach one of these hosts under one of these account names; some of them may not.
 
-        hosts = list(host_ids)
-        there = Label.objects.filter(host__in=hosts, key=OuterRef("key"), value=OuterRef("value"))
-        named = GrantAccount.objects.filter(grant=OuterRef("pk"), name__in=list(names))
-        own, by_group = Grant.objects.filter(Q(host__in=hosts) | Q(host=None)).each_of(user)
-        return self.filter(
-            Q(host__in=hosts) | ~Exists(_clauses().exclude(Exists(there))),
-            Q(every_account=True) | Exists(named),
-            pk__in=own.order_by().values("pk").union(by_group.order_by().values("pk"), all=True),
-        )
+        There is at least one host and one name. It is text for the same reason as `reaching`.
+        """
+        hosts, called = list(host_ids), list(names)
+        text = _NEAR.format(hosts=_places(hosts), names=_places(called))
+        params = [user.pk, *hosts, user.pk, *hosts, *called, *hosts]
+        return self.filter(RawSQL(text, params, output_field=models.BooleanField()))  # noqa: S611 - our own text
+
+
+def _places(values: Sequence[object]) -> str:
+    return f"({', '.join(['%s'] * len(values))})"
 
 
 _REACHES = """
@@ -96,6 +103,22 @@ _REACHES = """
             SELECT 1 FROM omaccess_grantlabel clause WHERE clause.grant_id = omaccess_grant.id AND NOT EXISTS (
                 SELECT 1 FROM omaccess_label label
                 WHERE label.host_id = %s AND label.key = clause.key AND label.value = clause.value))))
+"""
+
+
+_NEAR = """
+    omaccess_grant.id IN (
+        SELECT own.id FROM omaccess_grant own WHERE own.user_id = %s AND (own.host_id IN {hosts} OR own.host_id IS NULL)
+        UNION ALL
+        SELECT shared.id FROM omaccess_grant shared
+        INNER JOIN accounts_user_groups member ON member.group_id = shared.group_id
+        WHERE member.user_id = %s AND (shared.host_id IN {hosts} OR shared.host_id IS NULL))
+    AND (omaccess_grant.every_account OR EXISTS (
+        SELECT 1 FROM omaccess_grantaccount named WHERE named.grant_id = omaccess_grant.id AND named.name IN {names}))
+    AND (omaccess_grant.host_id IS NOT NULL OR NOT EXISTS (
+        SELECT 1 FROM omaccess_grantlabel clause WHERE clause.grant_id = omaccess_grant.id AND NOT EXISTS (
+            SELECT 1 FROM omaccess_label label
+            WHERE label.host_id IN {hosts} AND label.key = clause.key AND label.value = clause.value)))
 """
 
 

@@ -22,9 +22,8 @@ from omaccess import csv_file
 from omaccess.models import Grant, Launch, LaunchState
 from omaccess.models.launches import OPEN_STATES, LaunchQuerySet, normalise_reference
 from omaccess.search import clean_query
-from omaccess.views.hosts import whole_number
 from omaccess.views.outcomes import outcomes
-from omaccess.views.requests import SignedInRequest
+from omaccess.views.requests import SignedInRequest, whole_number
 from omaccess.views.rows import SOON
 
 PAGE = 50

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
@@ -12,19 +12,27 @@ from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_POST
 
 from omaccess.actions import favourites
-from omaccess.forms import MAX_ID
 from omaccess.models import Host
-from omaccess.views.requests import SignedInRequest, sign_in_leads_to
+from omaccess.views.requests import SignedInRequest, sign_in_leads_to, whole_number
 
 
-@sign_in_leads_to(lambda request, pk: reverse("omaccess:host", args=[pk]))
+def _posted_host(request: HttpRequest) -> int | None:
+    """`add` or `remove`: each star of a page names its host in one of them."""
+    return whole_number(request.POST.get("add") or request.POST.get("remove", ""))
+
+
+def _address(request: HttpRequest) -> str:
+    pk = _posted_host(request)
+    return reverse("omaccess:host", args=[pk]) if pk else reverse("omaccess:hosts")
+
+
+@sign_in_leads_to(_address)
 @require_POST
-def favourite(request: SignedInRequest, pk: int) -> HttpResponse:
-    """Make a host a favourite (`on` is "yes") or none; leads back to where the star is."""
-    if pk > MAX_ID:
-        raise Http404
-    host = get_object_or_404(Host.objects.visible_to(request.user, at=timezone.now()), pk=pk)
-    if request.POST.get("on") == "yes":
+def favourite(request: SignedInRequest) -> HttpResponse:
+    """Make a host a favourite (`add`, its id) or none (`remove`); leads back to where the star is."""
+    visible = Host.objects.visible_to(request.user, at=timezone.now())
+    host = get_object_or_404(visible, pk=_posted_host(request))
+    if "add" in request.POST:
         try:
             favourites.add(host=host, by=request.user)
         except favourites.TooManyFavourites:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -17,14 +18,15 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import replace_url
 
 from omaccess import search
+from omaccess.actions import favourites
 from omaccess.csp import allow_launch_forms
 from omaccess.forms import MAX_ID
 from omaccess.models import Favourite, Host, HostAccount, Launch
-from omaccess.reach import Openable
+from omaccess.reach import Openable, visible_on
 from omaccess.search import Narrowed
 from omaccess.usual import Usual
 from omaccess.views.outcomes import outcomes
-from omaccess.views.requests import SignedInRequest
+from omaccess.views.requests import SignedInRequest, whole_number
 from omaccess.views.rows import Asked, LabelChip, account_rows, host_rows, label_chips
 
 PAGE = 50
@@ -92,7 +94,7 @@ def hosts(request: SignedInRequest) -> HttpResponse:
     openable = Openable(request.user, at=now)
     found = list(query.hosts(openable))
     usual = Usual.of(request.user)
-    starred = list(Favourite.objects.filter(user=request.user).values_list("host_id", flat=True))
+    starred = favourites.hosts_of(request.user)
     shortcuts = [] if query.is_narrowed or query.page > 1 else _shortcuts(openable, usual, starred)
     # Together, so that accounts and decisions of both are read once.
     shown = {host.pk: host for host in [*shortcuts, *found[:PAGE]]}
@@ -116,6 +118,7 @@ def hosts(request: SignedInRequest) -> HttpResponse:
     if request.htmx and not request.htmx.history_restore_request:
         response = replace_url(render(request, "omaccess/hosts/_results.html", context), query.page_address())
     else:
+        context["once"] = uuid.uuid4()
         # For the filter; none when there is nothing to choose.
         context["instances"] = openable.instances[:MOST_INSTANCES] if len(openable.instances) > 1 else []
         response = allow_launch_forms(render(request, "omaccess/hosts/list.html", context), openable)
@@ -162,18 +165,17 @@ def host_page(
     if pk > MAX_ID:
         raise Http404
     now = timezone.now()
-    visible = Host.objects.visible_to(request.user, at=now).select_related("instance").prefetch_related("labels")
-    shown = get_object_or_404(visible, pk=pk)
-    accounts = list(HostAccount.objects.visible_to(request.user, at=now).filter(host=shown).order_by("name"))
+    accounts = visible_on(pk, user=request.user, at=now)
+    if not accounts:
+        raise Http404
+    shown = accounts[0].host
     usual = Usual.of(request.user)
     last_used = usual.account_of.get(shown.pk)
     accounts.sort(key=lambda account: account.pk != last_used)
-    for account in accounts:
-        account.host = shown
     context: dict[str, Any] = {
         "nav": "hosts",
         "host": shown,
-        "chips": label_chips(shown.labels.all()),
+        "chips": label_chips(shown.labels.all(), reverse("omaccess:hosts")),
         "is_production": shown.is_production,
         "is_favourite": Favourite.objects.filter(user=request.user, host=shown).exists(),
         "rows": account_rows(accounts, user=request.user, at=now, selected=selected, asked=asked),
@@ -188,11 +190,3 @@ def host_page(
     }
     page = render(request, "omaccess/hosts/host.html", context, status=status)
     return allow_launch_forms(page, Openable(request.user, at=now))
-
-
-def whole_number(text: str) -> int | None:
-    """A positive number that fits into an id, or None for anything else somebody put into an address."""
-    if not text.isascii() or not text.isdigit() or len(text) > 19:
-        return None
-    number = int(text)
-    return number if 0 < number <= MAX_ID else None

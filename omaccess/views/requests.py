@@ -15,7 +15,7 @@ from django_htmx.middleware import HtmxDetails
 
 from accounts.models import User
 from accounts.recognition import recognise
-from omaccess.forms import LaunchForm
+from omaccess.forms import MAX_ID, LaunchForm
 
 View = Callable[..., HttpResponse]
 
@@ -52,3 +52,11 @@ def host_of_posted_account(request: HttpRequest) -> str:
     if not form.is_valid():
         return reverse("omaccess:hosts")
     return f"{reverse('omaccess:host_of_account')}?{urlencode({'account': form.account_id})}"
+
+
+def whole_number(text: str) -> int | None:
+    """A positive number that fits into an id, or None for anything else somebody put into an address."""
+    if not text.isascii() or not text.isdigit() or len(text) > 19:
+        return None
+    number = int(text)
+    return number if 0 < number <= MAX_ID else None

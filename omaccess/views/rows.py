@@ -6,6 +6,7 @@ import datetime as dt
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from urllib.parse import urlencode
 
@@ -35,9 +36,9 @@ class LabelChip:
     href: str = ""
 
     @classmethod
-    def of(cls, label: Label, list_address: str) -> LabelChip:
-        text = str(label)
-        return cls(text, label.is_production, f"{list_address}?{urlencode({'label': text})}")
+    @lru_cache(maxsize=1024)  # most labels stand at many hosts
+    def of(cls, text: str, is_production: bool, list_address: str) -> LabelChip:
+        return cls(text, is_production, f"{list_address}?{urlencode({'label': text})}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,11 @@ class AccountRow:
     is_selected: bool = False
     asked: Asked | None = None
     ends_soon: bool = False
-    once: uuid.UUID = field(default_factory=uuid.uuid4)
+
+    @property
+    def once(self) -> uuid.UUID:
+        """For a form of its own; another one each time."""
+        return uuid.uuid4()
 
     @property
     def opens_at_once(self) -> bool:
@@ -166,10 +171,11 @@ def host_rows(
     for host_id, rows in of_host.items():
         usual = last_used.get(host_id)
         rows.sort(key=lambda row: (row.account.name.casefold() not in wanted, row.account.pk != usual))
+    list_address = reverse("omaccess:hosts")
     return [
         HostRow(
             host,
-            label_chips(host.labels.all()),
+            label_chips(host.labels.all(), list_address),
             of_host[host.pk][:BUTTONS_PER_HOST],
             max(0, len(of_host[host.pk]) - BUTTONS_PER_HOST),
             host.pk in favourites,
@@ -201,8 +207,7 @@ def account_rows(
     ]
 
 
-def label_chips(labels: Iterable[Label]) -> list[LabelChip]:
+def label_chips(labels: Iterable[Label], list_address: str) -> list[LabelChip]:
     """Production first: nobody should have to look for it."""
-    list_address = reverse("omaccess:hosts")
-    chips = (LabelChip.of(label, list_address) for label in labels)
+    chips = (LabelChip.of(str(label), label.is_production, list_address) for label in labels)
     return sorted(chips, key=lambda chip: (not chip.is_production, chip.text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -16,9 +17,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from accounts.models import User
-from omaccess.actions import worklists
+from omaccess.actions import favourites, worklists
 from omaccess.csp import allow_launch_forms
-from omaccess.models import Favourite, Launch, Worklist
+from omaccess.models import Launch, Worklist
 from omaccess.paste import MOST_LINES, Resolved, is_cut, pasted_lines, resolve
 from omaccess.reach import Openable
 from omaccess.usual import Usual
@@ -98,6 +99,7 @@ def _page(request: SignedInRequest, kept: Worklist | None, *, problem: str = "",
         "missing": [line.line for line in lines if not line.hosts],
         "opened": sum(any(_is_opened(host) for host in line.hosts) for line in found),
         "back": reverse("omaccess:worklist"),
+        "once": uuid.uuid4(),
     }
     page = render(request, "omaccess/hosts/worklist.html", context, status=status)
     return allow_launch_forms(page, openable)
@@ -119,7 +121,7 @@ def _since(user: User, made_at: dt.datetime) -> dict[int, Outcome]:
 
 def _with_rows(resolved: Sequence[Resolved], openable: Openable, since: dict[int, Outcome]) -> list[WorkLine]:
     hosts = {host.pk: host for entry in resolved for host in entry.hosts}
-    starred = set(Favourite.objects.filter(user=openable.user).values_list("host_id", flat=True))
+    starred = set(favourites.hosts_of(openable.user))
     usual = Usual.of(openable.user).account_of
     rows = {row.host.pk: row for row in host_rows(list(hosts.values()), openable, last_used=usual, favourites=starred)}
     next_id = _next(resolved, since)

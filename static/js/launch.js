@@ -80,7 +80,19 @@
     }
   };
 
-  const launch = async (form) => {
+  // In a form of its own, so that the one that was pressed can be pressed again at once, for another window.
+  const send = (action, fields, target) => {
+    const form = document.createElement("form");
+    Object.assign(form, { method: "post", action, target, hidden: true });
+    for (const [name, value] of fields) {
+      form.append(Object.assign(document.createElement("input"), { type: "hidden", name, value }));
+    }
+    document.body.append(form);
+    form.submit();
+    form.remove();
+  };
+
+  const launch = async (form, button) => {
     if (!window.navigator.onLine) {
       show("offline"); // a window would hold the browser's own error page, and nobody would know what was asked
       return;
@@ -88,7 +100,8 @@
     const once = uuid();
     const name = `sallyport-${once}`;
     const statusUrl = region.dataset.statusUrl.replace(NO_ID, once);
-    form.elements.once.value = once;
+    const fields = new FormData(form, button);
+    fields.set("once", once);
     // Not noopener: the form needs a window with a name. The bastion's page loses its handle on ours by COOP.
     const opened = window.open(region.dataset.openingUrl, name);
     if (!opened) {
@@ -98,35 +111,32 @@
     blocked = false;
     region.dataset.current = once;
     show("asking");
-    form.classList.add("is-busy");
-    form.dispatchEvent(new CustomEvent("launch:asked", { bubbles: true }));
+    button.classList.add("is-busy");
+    button.dispatchEvent(new CustomEvent("launch:asked", { bubbles: true }));
     const guard = pause(GUARD_MS);
     await ready(opened);
-    form.target = name;
-    form.submit();
+    send(form.action, fields, name);
     const following = follow(statusUrl, () => region.dataset.current === once);
     await guard;
-    form.classList.remove("is-busy");
+    button.classList.remove("is-busy");
     await following;
   };
 
   const reset = () => {
     region.replaceChildren();
     delete region.dataset.current;
-    for (const form of document.querySelectorAll("form[data-launch]")) {
-      form.classList.remove("is-busy");
-      form.target = "_blank";
+    for (const button of document.querySelectorAll("button.is-busy")) {
+      button.classList.remove("is-busy");
     }
   };
 
   document.addEventListener("submit", (event) => {
-    const form = event.target.closest("form[data-launch]");
-    if (!form) {
+    if (!event.target.matches("form[data-launch]")) {
       return;
     }
     event.preventDefault();
-    if (!form.classList.contains("is-busy")) {
-      launch(form);
+    if (event.submitter && !event.submitter.classList.contains("is-busy")) {
+      launch(event.target, event.submitter);
     }
   });
 

@@ -54,7 +54,8 @@
 
   const isNamed = (row) => {
     const typed = box.value.trim().toLowerCase();
-    return [row.dataset.name, row.dataset.address].some((text) => text.toLowerCase() === typed);
+    const named = [...row.querySelectorAll("[data-name], [data-address]")];
+    return named.some((text) => text.textContent.toLowerCase() === typed);
   };
 
   const enter = (event) => {

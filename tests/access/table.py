@@ -37,7 +37,7 @@ TABLE: dict[str, tuple[Answers, Answers]] = {
     "": (SIGNED_IN, NO_POST),
     "hosts/": (ON, NO_POST),
     "hosts/<int:pk>/": (STAFF_ONLY, NO_POST),
-    "favourites/<int:pk>/": (NO_POST, ("in", "to", 404, 404, 404, 404)),
+    "favourites/": (NO_POST, NOT_FOUND),
     "preferences/": (SIGNED_IN, ("in", "to", "to", "to", "to", "to")),
     "preferences/language/": (NEVER_POST, (400,) * 6),
     "brand.css": (EVERYBODY, NEVER_POST),

@@ -17,7 +17,7 @@ from accounts.models import User
 from omaccess.causes import Cause
 from omaccess.models import Grant, Host, HostAccount, access
 from omaccess.policies import decide, decide_many
-from omaccess.reach import Openable
+from omaccess.reach import Openable, visible_on
 from tests.factories import BastionInstanceFactory, GrantFactory, HostAccountFactory, HostFactory, UserFactory
 
 pytestmark = pytest.mark.database
@@ -130,17 +130,27 @@ def test_the_end_of_access_is_the_last_end(db: None) -> None:
     assert decide(account, user=user, at=now).valid_until == ends[1]
 
 
-def test_many_decisions_cost_a_constant_number_of_queries(db: None, django_assert_num_queries: Any) -> None:
+@pytest.mark.parametrize(
+    ("traits", "queries"),
+    [
+        ({"everything": True}, 1),
+        ({"by_labels": True, "labels": {"env": "prod"}}, 2),
+        ({"by_labels": True, "labels": {"env": "prod"}, "every_account": False, "names": ["root"]}, 3),
+    ],
+)
+def test_many_decisions_cost_a_constant_number_of_queries(
+    db: None, django_assert_num_queries: Any, traits: dict[str, Any], queries: int
+) -> None:
     user = UserFactory()
-    accounts = HostAccountFactory.create_batch(5)
-    GrantFactory.create_batch(8, user=user, everything=True)
+    accounts = [HostAccountFactory(name="root", host=HostFactory(labels={"env": "prod"})) for _ in range(5)]
+    GrantFactory.create_batch(8, user=user, **traits)
     loaded = list(
         HostAccount.objects.filter(pk__in=[account.pk for account in accounts])
         .select_related("host__instance")
         .prefetch_related("host__labels")
     )
 
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(queries):
         decisions = decide_many(loaded, user=user, at=timezone.now())
 
     assert all(decision.is_open for decision in decisions.values())
@@ -217,6 +227,9 @@ def test_lists_show_exactly_what_the_decision_says(
 
         assert set(HostAccount.objects.openable_by(me, at=NOW)) == {a for a, d in decisions.items() if d.is_listed}
         assert set(HostAccount.objects.visible_to(me, at=NOW)) == {a for a, d in decisions.items() if d.is_visible}
+        for host in Host.objects.all():
+            visible = {a for a, d in decisions.items() if d.is_visible and a.host == host}
+            assert set(visible_on(host.pk, user=me, at=NOW)) == visible
         assert set(Host.objects.openable_by(me, at=NOW)) == {a.host for a, d in decisions.items() if d.is_listed}
         found = Openable(me, at=NOW)
         assert set(found.accounts_on(Host.objects.values_list("pk", flat=True))) == {
