@@ -312,7 +312,7 @@ CATALOGUE: dict[Cause, Failure] = {
     Cause.HOST_NOT_MANAGED: Failure(
         title=_("The bastion does not manage this host"),
         what=_("{instance} knows no host with the address {address}."),
-        user=_("{owner} has to add {host} to {instance} before you can connect."),
+        user=_("Before you can connect, {owner} has to add {host} to {instance}."),
         admin=_("Add the host with exactly this address to the bastion, or correct the address here."),
         whose_move=Mover.HOST_OWNER,
         retry=Retry.AFTER_CHANGE,
@@ -320,7 +320,7 @@ CATALOGUE: dict[Cause, Failure] = {
     Cause.HOST_ACCOUNT_UNKNOWN: Failure(
         title=_("The bastion does not know this account"),
         what=_("{instance} has no account {account} on {host}."),
-        user=_("{owner} has to add the account {account} to {host} in the bastion."),
+        user=_("Before you can connect, {owner} has to add the account {account} to {host} in the bastion."),
         admin=_("Add the account in the bastion, or correct its name here: case and spaces count."),
         whose_move=Mover.HOST_OWNER,
         retry=Retry.AFTER_CHANGE,
@@ -328,7 +328,7 @@ CATALOGUE: dict[Cause, Failure] = {
     Cause.IAM_USER_NO_PERMISSION: Failure(
         title=_("The bastion does not let the portal open this host"),
         what=_("Inside {instance} the IAM user {iam_user} has no access rule for {account} on {host}."),
-        user=_("Tell {support} the reference below. {owner} may have to agree."),
+        user=_("Tell {support} the reference below; perhaps {owner} has to agree."),
         admin=_("Add an access rule in the bastion for this IAM user, host and account."),
         whose_move=Mover.PORTAL_ADMIN,
         retry=Retry.AFTER_CHANGE,

@@ -28,6 +28,11 @@ def catalogue(app: str, root: Path = ROOT) -> Path:
     return root / app / "locale" / LANGUAGE / "LC_MESSAGES" / "django.po"
 
 
+def written(root: Path) -> list[Path]:
+    """All catalogues; the English one only puts words of libraries differently, so nothing is collected into it."""
+    return sorted(path for app in APPS for path in (root / app / "locale").glob("*/LC_MESSAGES/django.po"))
+
+
 def extract(root: Path) -> None:
     """Bring the catalogues below `root`, a tree with the portal's source, up to date."""
     for app in APPS:
@@ -53,8 +58,7 @@ def extract(root: Path) -> None:
 
 
 def compile_all(root: Path) -> None:
-    for app in APPS:
-        path = catalogue(app, root)
+    for path in written(root):
         subprocess.run(["msgfmt", "--check-format", "--check-domain", "-o", path.with_suffix(".mo"), path], check=True)
 
 
@@ -72,11 +76,14 @@ def problems() -> list[str]:
             kept, fresh = catalogue(app), catalogue(app, root)
             if not kept.exists() or kept.read_bytes() != fresh.read_bytes():
                 found.append(f"{app}: the texts have changed; run make messages and translate the new ones")
-            elif kept.with_suffix(".mo").read_bytes() != fresh.with_suffix(".mo").read_bytes():
-                found.append(f"{app}: not compiled; run make messages")
             for entry in polib.pofile(str(fresh)):
                 if not entry.translated() or entry.fuzzy:
                     found.append(f"{app}: untranslated: {entry.msgid!r}")
+        for path in written(ROOT):
+            compiled = path.with_suffix(".mo")
+            fresh = root / compiled.relative_to(ROOT)
+            if not compiled.exists() or compiled.read_bytes() != fresh.read_bytes():
+                found.append(f"{path.relative_to(ROOT)}: not compiled; run make messages")
     return found
 
 

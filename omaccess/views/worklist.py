@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods
 from accounts.models import User
 from omaccess.actions import favourites, worklists
 from omaccess.csp import allow_launch_forms
-from omaccess.models import Launch, Worklist
+from omaccess.models import Launch, LaunchState, Worklist
 from omaccess.paste import MOST_LINES, Resolved, is_cut, pasted_lines, resolve
 from omaccess.reach import Openable
 from omaccess.usual import Usual
@@ -141,4 +141,4 @@ def _next(resolved: Iterable[Resolved], since: dict[int, Outcome]) -> int | None
 
 
 def _is_opened(host: WorkHost) -> bool:
-    return host.outcome is not None and host.outcome.explanation is None
+    return host.outcome is not None and host.outcome.launch.state == LaunchState.OPENED

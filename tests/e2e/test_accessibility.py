@@ -75,8 +75,10 @@ def test_axe_finds_nothing_in_chinese_and_nothing_is_cut(
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("偏好设置")
     worklists.keep(["web-01", "nowhere"], by=staff, now=timezone.now())
-    refused = make_launch(staff, committed_inventory.root, state=LaunchState.REFUSED, cause=Cause.HOST_NOT_MANAGED)
-    waiting = make_launch(staff, committed_inventory.root, state=LaunchState.WAITING, ended_at=None)
+    place = {"host_address": "10.0.0.11", "instance_name": "bastion"}
+    unmanaged = {"state": LaunchState.REFUSED, "cause": Cause.HOST_NOT_MANAGED}
+    refused = make_launch(staff, committed_inventory.root, **place, **unmanaged)
+    waiting = make_launch(staff, committed_inventory.root, **place, state=LaunchState.WAITING, ended_at=None)
     addresses = [
         "/",
         "/?q=nothing-like-this",

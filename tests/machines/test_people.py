@@ -60,7 +60,7 @@ def test_failed_sign_ins_are_counted_over_both_machines(two_machines: Two, staff
     one, two = (Visitor(machine.url, staff, "") for machine in two_machines)
 
     for visitor in (one, two, one, two, one):
-        assert "not correct" in visitor.sign_in(staff.username, "a wrong guess").text
+        assert "is wrong" in visitor.sign_in(staff.username, "a wrong guess").text
     right = [visitor.sign_in(staff.username, PASSWORD) for visitor in (two, one)]
 
     for answer in right:
