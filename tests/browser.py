@@ -37,6 +37,7 @@ class Visitor:
     context: BrowserContext
     page: Page
     url: str
+    screen: str = ""
     complaints: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
 
@@ -81,25 +82,27 @@ class Visitor:
         return popup.value
 
     def screenshot(self, name: str, page: Page | None = None) -> None:
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        (page or self.page).screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+        folder = SCREENSHOTS / "journeys" if self.screen else SCREENSHOTS
+        file = f"{name}-{self.screen}.png" if self.screen else f"{name}.png"
+        (page or self.page).screenshot(path=folder / file, full_page=True)
 
 
 @pytest.fixture
 def visitor(chromium: Browser, portal_server: str, committed_inventory: Inventory) -> Iterator[Visitor]:
     """Signed out, with JavaScript. At the end the browser must not have complained unexpectedly."""
-    yield from _visit(chromium.new_context(), portal_server)
+    yield from visit(chromium.new_context(), portal_server)
 
 
 @pytest.fixture
 def visitor_without_scripts(chromium: Browser, portal_server: str, committed_inventory: Inventory) -> Iterator[Visitor]:
-    yield from _visit(chromium.new_context(java_script_enabled=False), portal_server)
+    yield from visit(chromium.new_context(java_script_enabled=False), portal_server)
 
 
-def _visit(context: BrowserContext, url: str) -> Iterator[Visitor]:
+def visit(context: BrowserContext, url: str, screen: str = "") -> Iterator[Visitor]:
+    """A visitor with this context; `screen` goes into the names of their screenshots."""
     context.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
-    visitor = Visitor(context, context.new_page(), url)
+    visitor = Visitor(context, context.new_page(), url, screen)
     visitor.watch(visitor.page)
     context.on("page", visitor.watch)
     yield visitor

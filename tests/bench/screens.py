@@ -101,7 +101,7 @@ def _key_to_paint(page: Page) -> float:
         page.keyboard.press("Backspace")
         page.evaluate("window.answered")
     except Error as error:
-        raise WrongAnswer(type(error).__name__) from None
+        raise WrongAnswer(error.message.splitlines()[0][:80]) from None
     return milliseconds / 1000
 
 
@@ -133,7 +133,7 @@ def _largest_paint(browser: Browser, stocked: Stocked, web: Server, shifts: list
             page.wait_for_function("seen.paint > 0")
             seen: dict[str, Any] = page.evaluate("seen")
         except Error as error:
-            raise WrongAnswer(type(error).__name__) from None
+            raise WrongAnswer(error.message.splitlines()[0][:80]) from None
         if page.locator("#results [data-row]").count() == 0:
             raise WrongAnswer("no hosts")
     shifts.append(float(seen["shift"]))

@@ -80,6 +80,44 @@ def test_what_was_pasted_survives_a_session_that_ended(visitor: Visitor) -> None
     expect(page.get_by_text("Your text is still here")).to_be_hidden()
 
 
+def paste_into_the_search_box(page: Page, text: str = TICKET) -> None:
+    page.get_by_role("searchbox").evaluate(
+        """(box, text) => {
+            const clipboardData = new DataTransfer();
+            clipboardData.setData("text/plain", text);
+            box.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+        }""",
+        text,
+    )
+
+
+def test_a_list_that_is_pasted_into_the_search_box_becomes_a_worklist(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.go("/")
+    visitor.sign_in()
+
+    paste_into_the_search_box(page)
+    expect(page.get_by_text("3 of 7 entries found")).to_be_visible()
+    expect(page.get_by_text("Your text is still here")).to_be_hidden()
+    visitor.go("/")
+    paste_into_the_search_box(page, "legacy\n10.2.0.5\n")
+
+    expect(page.get_by_text("This is what you pasted just now")).to_be_visible()
+    expect(page.get_by_text("3 of 7 entries found")).to_be_visible()
+    page.get_by_role("button", name="Find them").click()
+    expect(page.get_by_text("2 of 2 entries found")).to_be_visible()
+
+
+def test_words_that_are_pasted_into_the_search_box_are_a_search(visitor: Visitor) -> None:
+    visitor.go("/")
+    visitor.sign_in()
+
+    paste_into_the_search_box(visitor.page, "web-01 shop\n")
+
+    expect(visitor.page.get_by_role("heading", name="Hosts", exact=True)).to_be_visible()
+    assert visitor.page.evaluate("window.sessionStorage.getItem('sallyport-pasted')") is None
+
+
 def test_what_was_pasted_is_not_shown_to_whoever_signs_in_next(visitor: Visitor) -> None:
     page = visitor.page
     UserFactory(username="colleague")
