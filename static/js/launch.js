@@ -14,9 +14,10 @@
 
   let blocked = false;
 
-  const show = (name) => {
+  const show = (name, button) => {
     const template = document.querySelector(`template[data-launch-text="${name}"]`);
     region.replaceChildren(template.content.cloneNode(true));
+    button?.scrollIntoView({ block: "nearest" }); // the words must not cover what was pressed
   };
 
   const uuid = () => {
@@ -94,7 +95,7 @@
 
   const launch = async (form, button) => {
     if (!window.navigator.onLine) {
-      show("offline"); // a window would hold the browser's own error page, and nobody would know what was asked
+      show("offline", button); // a window would hold the browser's own error page, and nobody would know what was asked
       return;
     }
     const once = uuid();
@@ -105,12 +106,12 @@
     // Not noopener: the form needs a window with a name. The bastion's page loses its handle on ours by COOP.
     const opened = window.open(region.dataset.openingUrl, name);
     if (!opened) {
-      show("blocked");
+      show("blocked", button);
       return;
     }
     blocked = false;
     region.dataset.current = once;
-    show("asking");
+    show("asking", button);
     button.classList.add("is-busy");
     button.dispatchEvent(new CustomEvent("launch:asked", { bubbles: true }));
     const guard = pause(GUARD_MS);

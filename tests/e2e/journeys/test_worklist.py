@@ -15,8 +15,13 @@ ARRIVED = re.compile(r"^http://127\.0\.0\.1:")
 TICKET = "Please look at:\n- web-01.\n- legacy\n- 10.0.0.99\n- nowhere-77\n"
 
 
-def paste(page: Page, text: str = TICKET) -> None:
+def go_to_the_list(page: Page) -> None:
     page.get_by_role("link", name="Paste a list").click()
+    page.wait_for_url("**/worklist/")  # and its scripts have run
+
+
+def paste(page: Page, text: str = TICKET) -> None:
+    go_to_the_list(page)
     page.get_by_label("Names or addresses").fill(text)
     page.get_by_role("button", name="Find them").click()
     expect(page.get_by_text("3 of 7 entries found")).to_be_visible()
@@ -64,7 +69,7 @@ def test_what_was_pasted_survives_a_session_that_ended(visitor: Visitor) -> None
     page = visitor.page
     visitor.go("/")
     visitor.sign_in()
-    page.get_by_role("link", name="Paste a list").click()
+    go_to_the_list(page)
     page.get_by_label("Names or addresses").fill(TICKET)
     Session.objects.all().delete()
 
