@@ -45,7 +45,8 @@ def _account() -> HostAccountQuerySet:
 
 
 def _repeat() -> LaunchQuerySet:
-    return Launch.objects.filter(user=given("user", BigIntegerField()), once=given("once", UUIDField()))
+    once = [given("once", UUIDField()), given("own", UUIDField())]
+    return Launch.objects.filter(user=given("user", BigIntegerField()), once__in=once)
 
 
 _ACCOUNT = Compiled(_account)
@@ -110,13 +111,12 @@ def intend(
         elif account is None or decision is None or not decision.is_visible:
             _record_denied(account_id, None, Cause.NO_GRANT, None, by=by, meta=meta)
         else:
-            earlier = _earlier(by, account, once, now) if is_repeat else None
+            earlier = _earlier(by, once, account.pk, now) if is_repeat and once else None
             if earlier is not None and earlier.account_id == account.pk:
                 intent = Intent(earlier, account)
             else:
-                # An open launch of another account holds this `once`; then nothing is collapsed.
-                own = once if earlier is None else None
-                intent = _intend_visible(account, decision, reason, ticket, own, has_slot, now, by=by, meta=meta)
+                kept = _own(once, account.pk) if earlier is not None and once else once
+                intent = _intend_visible(account, decision, reason, ticket, kept, has_slot, now, by=by, meta=meta)
     if intent is not None and account is not None:
         if isinstance(intent, _Unanswered):
             raise AnswersNeeded(account, intent)
@@ -208,18 +208,22 @@ def _load_account(account_id: int, once: uuid.UUID | None, by: User) -> tuple[Ho
     """The account with all that a decision and a call rest on; and whether this person's form came before."""
     if once is None:
         return _ACCOUNT.first(account=account_id), False
-    account = _ACCOUNT_AND_REPEAT.first(account=account_id, user=by.pk, once=once)
+    own = _own(once, account_id)
+    account = _ACCOUNT_AND_REPEAT.first(account=account_id, user=by.pk, once=once, own=own)
     return account, getattr(account, "is_repeat", False)
 
 
-def _earlier(by: User, account: HostAccount, once: uuid.UUID | None, now: dt.datetime) -> Launch | None:
-    """The launch that a repeated form belongs to: open, or ended within three seconds."""
-    mine = Launch.objects.of(by).filter(once=once)
-    return (
-        mine.filter(Q(ended_at=None) | Q(ended_at__gt=now - REPEAT_WITHIN, account=account))
-        .order_by(F("ended_at").desc(nulls_first=True), "-id")
-        .first()
-    )
+def _own(once: uuid.UUID, account_id: int) -> uuid.UUID:
+    """What is kept instead when an open launch of another account has this `once`: all buttons of a list share a form."""
+    return uuid.uuid5(once, str(account_id))
+
+
+def _earlier(by: User, once: uuid.UUID, account_id: int, now: dt.datetime) -> Launch | None:
+    """The launch that a repeated form belongs to: of this account open or ended within three seconds, else any open."""
+    mine = Launch.objects.of(by).filter(once__in=[once, _own(once, account_id)])
+    is_recent = Q(ended_at=None) | Q(ended_at__gt=now - REPEAT_WITHIN, account=account_id)
+    found = list(mine.filter(is_recent).order_by(F("ended_at").desc(nulls_first=True), "-id"))
+    return next((launch for launch in found if launch.account_id == account_id), found[0] if found else None)
 
 
 def _problems(decision: Decision, reason: str, ticket: str) -> dict[str, str]:

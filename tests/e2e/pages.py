@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from omaccess.actions import worklists
 from omaccess.causes import Cause
-from omaccess.models import BastionInstance, Favourite, Host, Launch, LaunchState
+from omaccess.models import BastionInstance, Favourite, Host, HostAccount, Launch, LaunchState
 from tests.browser import Visitor
 from tests.factories import GrantFactory, HostAccountFactory, HostFactory, UserFactory
 from tests.inventory import Inventory
@@ -68,6 +68,7 @@ class Tour:
         self._go("/")
         yield "hosts-without-shortcuts"
         odd = self._odd_host()
+        make_launch(self.inventory.staff, odd.accounts.get(), host_address=odd.address, instance_name="bastion")
         for host in (odd, self.inventory.hosts["web-01"]):
             Favourite.objects.create(user=self.inventory.staff, host=host)
         make_launch(self.inventory.staff, self.inventory.root)
@@ -115,7 +116,8 @@ class Tour:
             "abandoned": {"state": LaunchState.ABANDONED, "cause": Cause.ABANDONED},
         }
         for name, facts in launches.items():
-            launch = make_launch(self.inventory.staff, self.inventory.root, **(place | {"attempted_at": now} | facts))
+            account = HostAccount.objects.get(host__name=LONG) if name == "refused" else self.inventory.root
+            launch = make_launch(self.inventory.staff, account, **(place | {"attempted_at": now} | facts))
             self._go(f"/launches/{launch.reference}/")
             yield f"launch-{name}"
         # Nothing may be left that goes on by itself.

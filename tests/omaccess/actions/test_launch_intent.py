@@ -194,6 +194,23 @@ def test_a_repeat_later_or_for_another_account_is_a_launch_of_its_own(inventory:
     assert other.url is not None
 
 
+def test_a_repeat_is_known_although_an_open_launch_of_another_account_came_from_the_same_form(
+    inventory: Inventory, meta_of: MetaOf, sandbox: SandboxServer
+) -> None:
+    once, meta = uuid.uuid4(), meta_of(inventory.staff)
+    waiting = open_account(inventory.account("root", host="fresh"), inventory.staff, meta, once=once)
+    assert waiting.launch.state == LaunchState.WAITING
+
+    first = open_account(inventory.root, inventory.staff, meta, once=once)
+    second = open_account(inventory.root, inventory.staff, meta, once=once)
+    again = open_account(inventory.account("root", host="fresh"), inventory.staff, meta, once=once)
+
+    assert (first.url is not None, second.url, again.url) == (True, None, None)
+    assert second.launch.pk == first.launch.pk
+    assert again.launch.pk == waiting.launch.pk
+    assert Launch.objects.count() == 2
+
+
 def test_a_double_click_mints_once(committed_inventory: Inventory, meta_of: MetaOf, sandbox: SandboxServer) -> None:
     inventory, once = committed_inventory, uuid.uuid4()
     sandbox.control.add_fault("cbh.om_url", hold="before")
