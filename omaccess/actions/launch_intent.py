@@ -214,7 +214,7 @@ def _load_account(account_id: int, once: uuid.UUID | None, by: User) -> tuple[Ho
 
 
 def _own(once: uuid.UUID, account_id: int) -> uuid.UUID:
-    """What is kept instead when an open launch of another account has this `once`: all buttons of a list share a form."""
+    """Kept instead while an open launch of another account has this `once`: the buttons of a list share a form."""
     return uuid.uuid5(once, str(account_id))
 
 
