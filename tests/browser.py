@@ -66,12 +66,12 @@ class Visitor:
     def go(self, path: str) -> None:
         self.page.goto(self.url + path)
 
-    def sign_in(self, username: str = "staff", page: Page | None = None) -> None:
+    def sign_in(self, username: str = "staff", page: Page | None = None, password: str = PASSWORD) -> None:
         page = page or self.page
         if "/accounts/login/" not in page.url:
             page.goto(self.url + "/accounts/login/")
         page.get_by_label("Username").fill(username)
-        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_label("Password").fill(password)
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_url(lambda url: "/accounts/login/" not in url)  # and its scripts have run
 
@@ -81,10 +81,10 @@ class Visitor:
             self.page.get_by_role("button", name=f"Open {host} as {account} in a new window").click()
         return popup.value
 
-    def screenshot(self, name: str, page: Page | None = None) -> None:
+    def screenshot(self, name: str, page: Page | None = None, *, full_page: bool = True) -> None:
         folder = SCREENSHOTS / "journeys" if self.screen else SCREENSHOTS
         file = f"{name}-{self.screen}.png" if self.screen else f"{name}.png"
-        (page or self.page).screenshot(path=folder / file, full_page=True)
+        (page or self.page).screenshot(path=folder / file, full_page=full_page)
 
 
 @pytest.fixture
