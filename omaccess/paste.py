@@ -19,9 +19,9 @@ MOST_READ = 2_000
 """Hosts looked at for one paste, before it is asked which of them may be opened."""
 MOST_SPELLING = 200
 
-_BETWEEN = re.compile(r"[\s,;|]+")
-_AROUND = "\"'`<>(){}*\u2022\u2013\u2014\u201c\u201d\u2018\u2019"
-_AFTER = ".,:;!?/" + _AROUND
+_BETWEEN = re.compile(r"[\s,;|\uff0c\uff1b\u3001]+")
+_AROUND = "\"'`<>(){}*\u2022\u2013\u2014\u201c\u201d\u2018\u2019\uff08\uff09\u3010\u3011\u300c\u300d\u300a\u300b"
+_AFTER = ".,:;!?/\u3002\uff1a\uff01\uff1f" + _AROUND
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 
@@ -45,7 +45,9 @@ def is_cut(text: str) -> bool:
 
 
 def resolve(openable: Openable, lines: Sequence[str]) -> list[Resolved]:
-    """The hosts of each line, in the order of the lines; a line that says the same as one before is left out.
+    """The hosts of each line, in the order of the lines.
+
+    A line that says or means the same as one before is left out, such as the address that stands beside a name.
 
     However many lines there are, it costs the queries of `openable.hosts()` and two more.
     """
@@ -53,7 +55,7 @@ def resolve(openable: Openable, lines: Sequence[str]) -> list[Resolved]:
     kept = [line for line in dict.fromkeys(lines) if asked.get(fold(line)) == line][:MOST_LINES]
     spelled = {line: _spellings(line) for line in kept}
     met = _by_spelling(_hosts(openable, {one for tiers in spelled.values() for tier in tiers for one in tier}))
-    return [Resolved(line, _first_met(spelled[line], met)) for line in kept]
+    return list(_each_meaning_once(Resolved(line, _first_met(spelled[line], met)) for line in kept))
 
 
 def _entries(text: str) -> list[str]:
@@ -110,6 +112,15 @@ def _by_spelling(hosts: Iterable[Host]) -> dict[str, list[Host]]:
         for key in {fold(host.name), host.name.lower(), fold(host.address), host.address.lower(), host.address_key}:
             found.setdefault(key[:MOST_SPELLING], []).append(host)
     return found
+
+
+def _each_meaning_once(lines: Iterable[Resolved]) -> Iterator[Resolved]:
+    meant: set[tuple[int, ...]] = set()
+    for line in lines:
+        hosts = tuple(host.pk for host in line.hosts)
+        if not hosts or hosts not in meant:
+            yield line
+        meant.add(hosts)
 
 
 def _first_met(tiers: Iterable[Iterable[str]], met: dict[str, list[Host]]) -> list[Host]:

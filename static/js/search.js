@@ -50,7 +50,7 @@
   // that a sign-in in between loses nothing.
   box.addEventListener("paste", (event) => {
     const text = event.clipboardData.getData("text");
-    if (text.split(/[\r\n\t,;]+/).filter((entry) => entry.trim()).length > 1) {
+    if (text.split(/[\r\n\t,;\uff0c\uff1b\u3001]+/).filter((entry) => entry.trim()).length > 1) {
       event.preventDefault();
       window.sessionStorage.setItem("sallyport-pasted", JSON.stringify({ person: form.dataset.person, text }));
       window.location.assign(form.dataset.worklist);

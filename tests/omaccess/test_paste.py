@@ -17,6 +17,7 @@ from tests.factories import GrantFactory, HostAccountFactory, HostFactory, UserF
         ("web-01, web-02;db|mail\tlog", ["web-01", "web-02", "db", "mail", "log"]),
         ("• `web-01`.\n- “web-02”,\n---\n->", ["web-01", "-", "web-02"]),
         ("web-01 WEB-01 wéb-01", ["web-01"]),
+        ("请查看 web-01、web-02\uff0c\uff08db\uff09。", ["请查看", "web-01", "web-02", "db"]),
         ("a\x00b\u202ec", ["a b c"]),
         ("", []),
     ],
@@ -32,6 +33,22 @@ def test_no_more_than_two_hundred_are_taken_and_that_is_known() -> None:
     assert is_cut(many)
     assert not is_cut("web-01")
     assert is_cut("x" * 1_000_000)
+
+
+@pytest.mark.django_db
+@pytest.mark.database
+def test_a_host_that_is_named_twice_is_met_once() -> None:
+    account = HostAccountFactory(host__name="web-01", host__address="10.0.0.11")
+    user = UserFactory()
+    GrantFactory(user=user, everything=True)
+
+    met = resolve(Openable(user, at=timezone.now()), ["web-01", "10.0.0.11", "nowhere", "nothing"])
+
+    assert [(entry.line, entry.hosts) for entry in met] == [
+        ("web-01", [account.host]),
+        ("nowhere", []),
+        ("nothing", []),
+    ]
 
 
 @pytest.mark.django_db
@@ -59,14 +76,13 @@ def test_a_host_is_met_by_every_way_in_which_tickets_name_it(line: str) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.database
-def test_long_ipv6_addresses_and_accents_are_met() -> None:
+@pytest.mark.parametrize("line", ["2001:0DB8:0:0:0:0:0:15", "[2001:db8::15]:22", "zurich"])
+def test_long_ipv6_addresses_and_accents_are_met(line: str) -> None:
     first = HostAccountFactory(host__name="Zürich", host__address="2001:db8::15").host
     user = UserFactory()
     GrantFactory(user=user, everything=True)
 
-    found = resolve(Openable(user, at=timezone.now()), ["2001:0DB8:0:0:0:0:0:15", "[2001:db8::15]:22", "zurich"])
-
-    assert [entry.hosts for entry in found] == [[first], [first], [first]]
+    assert resolve(Openable(user, at=timezone.now()), [line])[0].hosts == [first]
 
 
 @pytest.mark.django_db
