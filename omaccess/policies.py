@@ -94,7 +94,7 @@ def decide(account: HostAccount, *, user: User, at: dt.datetime) -> Decision:
 
 
 def decide_many(accounts: Sequence[HostAccount], *, user: User, at: dt.datetime) -> dict[int, Decision]:
-    """Decisions by account id, in three queries. Hosts, instances and the hosts' labels should be loaded."""
+    """Decisions by account id, in at most three queries. Hosts, instances and the hosts' labels should be loaded."""
     held = Held.by(user, accounts, at=at) if user.is_active and accounts else Held()
     return {account.pk: _decide(account, held.reaching(account), user, at) for account in accounts}
 
