@@ -70,9 +70,10 @@ class Visitor:
         page = page or self.page
         if "/accounts/login/" not in page.url:
             page.goto(self.url + "/accounts/login/")
-        page.get_by_label("Username").fill(username)
-        page.get_by_label("Password").fill(password)
-        page.get_by_role("button", name="Sign in").click()
+        # By name and Enter, which are the same in every language.
+        page.locator("[name=login]").fill(username)
+        page.locator("[name=password]").fill(password)
+        page.keyboard.press("Enter")
         page.wait_for_url(lambda url: "/accounts/login/" not in url)  # and its scripts have run
 
     def open(self, account: str, host: str = "web-01") -> Page:

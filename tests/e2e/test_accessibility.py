@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from pytest_django import Settings
 
-from omaccess.actions import worklists
-from omaccess.causes import Cause
 from omaccess.models import Launch, LaunchState
-from tests.browser import Visitor
+from tests.browser import Visitor, visit
 from tests.e2e.pages import Tour
 from tests.factories import PASSWORD
 from tests.inventory import Inventory
-from tests.omaccess.views.test_activity import make_launch
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 DESKTOP = {"width": 1280, "height": 800}
@@ -68,45 +65,44 @@ def test_axe_finds_nothing_on_any_page_and_none_is_wider_than_its_screen(tour: T
     assert found == {}
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_in_chinese_and_nothing_is_cut(
-    visitor: Visitor, committed_inventory: Inventory, scheme: str
-) -> None:
-    page, staff = visitor.page, committed_inventory.staff
-    visitor.go("/")
-    visitor.sign_in()
-    visitor.go("/preferences/")
-    page.get_by_role("combobox", name="Language").select_option("zh-hans")
-    page.get_by_role("combobox", name="Colours").select_option(scheme)
-    page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("偏好设置")
-    worklists.keep(["web-01", "nowhere"], by=staff, now=timezone.now())
-    place = {"host_address": "10.0.0.11", "instance_name": "bastion"}
-    unmanaged = {"state": LaunchState.REFUSED, "cause": Cause.HOST_NOT_MANAGED}
-    refused = make_launch(staff, committed_inventory.root, **place, **unmanaged)
-    waiting = make_launch(staff, committed_inventory.root, **place, state=LaunchState.WAITING, ended_at=None)
-    addresses = [
-        "/",
-        "/?q=nothing-like-this",
-        f"/hosts/{committed_inventory.root.host_id}/",
-        "/worklist/",
-        "/activity/",
-    ]
-    addresses += ["/activity/access/", "/preferences/", "/accounts/password/change/", "/accounts/logout/"]
-    addresses += [f"/launches/{launch.reference}/" for launch in (refused, waiting)]
+@pytest.fixture
+def chinese_tour(
+    chromium: Browser, portal_server: str, committed_inventory: Inventory, settings: Settings
+) -> Iterator[Tour]:
+    for visitor in visit(chromium.new_context(locale="zh-CN"), portal_server):
+        yield Tour(visitor, committed_inventory, settings)
+
+
+@pytest.mark.parametrize(("scheme", "size"), [("light", ENLARGED), ("dark", DESKTOP)], ids=["light", "dark"])
+def test_axe_finds_nothing_in_chinese_and_nothing_is_cut(chinese_tour: Tour, scheme: str, size: Any) -> None:
+    page = chinese_tour.visitor.page
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    page.set_viewport_size(size)
     found: dict[str, list[str]] = {}
 
-    for number, address in enumerate(addresses):
-        visitor.go(address)
+    for name in chinese_tour.pages():
         expect(page.locator("html")).to_have_attribute("lang", "zh-hans")
-        for size in (ENLARGED, DESKTOP):
-            page.set_viewport_size(size)  # type: ignore[arg-type]
-            problems = violations(page) + wider_than_the_screen(page, size["width"])
-            if problems:
-                found[f"{address} at {size['width']}"] = problems
-        visitor.screenshot(f"chinese/{number}-{scheme}")
+        problems = violations(page) + wider_than_the_screen(page, size["width"])
+        if problems:
+            found[name] = problems
+        chinese_tour.visitor.screenshot(f"chinese/{name}-{size['width']}-{scheme}")
 
     assert found == {}
+
+
+def test_a_chosen_language_and_chosen_colours_win_over_the_browsers(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.sign_in()
+    visitor.go("/preferences/")
+
+    page.get_by_role("combobox", name="Language").select_option("zh-hans")
+    page.get_by_role("combobox", name="Colours").select_option("dark")
+    page.get_by_role("button", name="Save").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("偏好设置")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    visitor.go("/")
+    expect(page.locator("html")).to_have_attribute("lang", "zh-hans")
 
 
 SMALL_TARGETS = """
